@@ -1,0 +1,105 @@
+//! Time, injected: the only file that may read a clock or sleep.
+//!
+//! State machines take `now` as an argument; services take a [`Clock`]. A lint (`clippy.toml`) refuses ambient
+//! time anywhere else, which is what makes an hour of keep-alive a matter of milliseconds in a test.
+
+use std::{
+    future::Future,
+    ops::{Add, Sub},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+/// A point in time: nanoseconds since the Unix epoch, never going backwards on one clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(u64);
+
+impl Time {
+    /// The Unix epoch, where a virtual clock starts unless told otherwise.
+    pub const EPOCH: Time = Time(0);
+
+    /// The point `nanos` nanoseconds after the Unix epoch.
+    pub const fn from_unix_nanos(nanos: u64) -> Self {
+        Time(nanos)
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub const fn unix_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds since the Unix epoch.
+    pub const fn unix_millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// How long ago `earlier` was; zero if it was not.
+    pub const fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+
+    // saturating: a deadline too far to name is never
+    fn add(self, d: Duration) -> Time {
+        Time(self.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Time> for Time {
+    type Output = Duration;
+
+    fn sub(self, earlier: Time) -> Duration {
+        self.since(earlier)
+    }
+}
+
+/// A boxed future, as they cross module borders here.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where services take time from.
+pub trait Clock: Send + Sync + std::fmt::Debug + 'static {
+    /// The time now.
+    fn now(&self) -> Time;
+    /// Completes when `now()` has reached `until`.
+    fn sleep_until(&self, until: Time) -> BoxFuture<'static, ()>;
+}
+
+/// A clock, shared.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// Real time: the operating system's monotonic clock, set once by its wall clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: std::time::Instant,
+    started_unix_nanos: u64,
+}
+
+impl SystemClock {
+    /// A clock that shows real time.
+    #[allow(clippy::disallowed_methods)]
+    pub fn shared() -> SharedClock {
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Arc::new(SystemClock {
+            started: std::time::Instant::now(),
+            started_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Time {
+        Time(self.started_unix_nanos) + self.started.elapsed()
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn sleep_until(&self, until: Time) -> BoxFuture<'static, ()> {
+        let left = until.since(self.now());
+        let at = self.started + (self.started.elapsed() + left);
+        Box::pin(tokio::time::sleep_until(at.into()))
+    }
+}

@@ -1,0 +1,5 @@
+//! The warm pool.
+
+mod lease;
+
+pub use lease::Lease;

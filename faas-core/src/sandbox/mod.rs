@@ -1,0 +1,53 @@
+//! Where a function's code runs: the small border between scheduling and execution.
+//!
+//! A [`Sandbox`] is one generation of one function and makes [`Instance`]s of it. The scheduler knows nothing
+//! below this file, and nothing below knows the scheduler: it hands over an invocation with a [`Lease`] and
+//! gets a reply.
+//!
+//! - [`native`]: any `tower::Service` in this process.
+//! - `wasmer`: compiled wasm guests (feature `wasmer`).
+
+pub mod native;
+#[cfg(feature = "wasmer")]
+pub mod wasmer;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock::BoxFuture,
+    invocation::{Invocation, InvocationError, Reply},
+    pool::Lease,
+};
+
+/// Makes instances of one generation of one function.
+pub trait Sandbox: Send + Sync + std::fmt::Debug + 'static {
+    /// Starts an instance and runs its init, within the function's `init_timeout`.
+    ///
+    /// Dropping the future abandons the start and frees what it took.
+    fn start(&self) -> BoxFuture<'static, Result<Started, InvocationError>>;
+}
+
+/// An instance that is ready, and what making it took.
+#[derive(Debug)]
+pub struct Started {
+    /// The instance.
+    pub instance: Arc<dyn Instance>,
+    /// Wall time of start and init.
+    pub init_wall: Duration,
+    /// CPU time of the guest's init.
+    pub init_cpu: Duration,
+}
+
+/// A started copy of a function.
+pub trait Instance: Send + Sync + std::fmt::Debug + 'static {
+    /// Runs one invocation to its reply.
+    ///
+    /// The lease is held until the call has truly ended, streaming included, and then given back by
+    /// [`Lease::release`]; a lease that is merely dropped condemns the instance. Dropping the future cancels the
+    /// call.
+    fn invoke(
+        self: Arc<Self>,
+        invocation: Invocation,
+        lease: Lease,
+    ) -> BoxFuture<'static, Result<Reply, InvocationError>>;
+}

@@ -1,0 +1,1 @@
+//! Functions compiled to wasm, run by wasmer.

@@ -1,0 +1,1 @@
+//! The scheduler: admission, queue and warm pool behind one `tower::Service`.

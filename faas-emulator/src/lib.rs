@@ -1,0 +1,1 @@
+//! A serverless cloud on the laptop.

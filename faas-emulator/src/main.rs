@@ -1,0 +1,2 @@
+//! The `faas` command.
+fn main() {}
