@@ -127,6 +127,8 @@ pub enum ErrorKind {
     CpuExceeded,
     /// The guest called `exit`.
     Exited,
+    /// Another invocation, served by the same instance at the same time, took the instance down.
+    InstanceLost,
     /// The guest ended the call, or waits for nothing, without having replied.
     NoReply,
     /// The guest's reply was not one.
@@ -170,6 +172,7 @@ impl ErrorKind {
             ErrorKind::TimedOut => "timed_out",
             ErrorKind::CpuExceeded => "cpu_exceeded",
             ErrorKind::Exited => "exited",
+            ErrorKind::InstanceLost => "instance_lost",
             ErrorKind::NoReply => "no_reply",
             ErrorKind::BadReply => "bad_reply",
             ErrorKind::ReplyTooLarge => "reply_too_large",
@@ -209,6 +212,33 @@ impl fmt::Display for InvocationError {
 }
 
 impl std::error::Error for InvocationError {}
+
+/// An invocation that failed: its record, which ends in [`End::Failed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(Box<Record>);
+
+impl Failure {
+    /// Why it failed.
+    pub fn error(&self) -> &InvocationError {
+        match &self.0.end {
+            End::Failed(error) => error,
+            End::Replied { .. } | End::Cancelled => unreachable!("made by Tally::fail alone"),
+        }
+    }
+
+    /// What became of the invocation.
+    pub fn record(&self) -> &Record {
+        &self.0
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error().fmt(f)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 /// What an invocation used: the quantities that some provider bills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -316,6 +346,11 @@ impl Tally {
     /// Notes what has been used so far, so that a cancelled invocation is billed too.
     pub fn used(&mut self, update: impl FnOnce(&mut Usage)) {
         update(&mut self.record_mut().usage);
+    }
+
+    /// Closes the account of an invocation that failed, and reports it.
+    pub fn fail(self, error: InvocationError) -> Failure {
+        Failure(Box::new(self.finish(End::Failed(error))))
     }
 
     /// Closes the account, reports it to the observer and returns it.

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::BoxFuture,
-    invocation::{Invocation, InvocationError, Reply},
+    invocation::{Failure, Invocation, InvocationError, Reply},
     pool::Lease,
 };
 
@@ -49,5 +49,5 @@ pub trait Instance: Send + Sync + std::fmt::Debug + 'static {
         self: Arc<Self>,
         invocation: Invocation,
         lease: Lease,
-    ) -> BoxFuture<'static, Result<Reply, InvocationError>>;
+    ) -> BoxFuture<'static, Result<Reply, Failure>>;
 }

@@ -1,0 +1,308 @@
+//! Drives one call from its beginning to its end: polls the guest when there is reason to, passes on what it
+//! writes, stops it at its deadline, and gives everything back however it ends.
+//!
+//! The future of [`invoke`] is polled by whoever serves the request, and the guest is polled inside it: a quick
+//! function costs no task and no channel. Only a reply that is still being written when its head is ready gets a
+//! task of its own, so that a reader that is slow, or stops reading, cannot outstay the deadline.
+
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::{
+    fault,
+    instance::{Event, PendingCall, Step, Used, WasmInstance},
+    watchdog::{Bounds, Overdue},
+};
+use crate::{
+    abi::envelope::ResponseHead,
+    clock::{BoxFuture, Time},
+    invocation::{
+        End, ErrorKind, Failure, Invocation, InvocationError, Piece, Record, Reply, ReplyBody, Tally, Usage,
+    },
+    pool::Lease,
+};
+
+/// Chunks on their way to a slow reader, beside what the guest's own buffer holds.
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+pub(super) async fn invoke(
+    instance: Arc<WasmInstance>,
+    invocation: Invocation,
+    lease: Lease,
+) -> Result<Reply, Failure> {
+    let Invocation { request, tally, .. } = invocation;
+    let mut driver = Driver::new(instance, tally, lease);
+    if let Err(error) = driver.begin(request).await {
+        return Err(driver.fail(error));
+    }
+    match driver.next_output().await {
+        Err(error) => Err(driver.fail(error)),
+        Ok(Output { head: None, .. }) => {
+            Err(driver.fail(InvocationError::new(ErrorKind::NoReply, "the function ended without a reply")))
+        }
+        Ok(Output { head: Some(head), body, is_last: true }) => {
+            let record = driver.replied(&head);
+            Ok(Reply { response: response(head, ReplyBody::Whole(body)), record })
+        }
+        Ok(Output { head: Some(head), body, is_last: false }) => {
+            let record = driver.tally().record().clone();
+            let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+            let end = End::Replied { status: head.status, is_fault: head.is_fault };
+            tokio::spawn(stream(driver, body, end, sender));
+            Ok(Reply { response: response(head, ReplyBody::Stream(receiver)), record })
+        }
+    }
+}
+
+/// Passes on the rest of a reply. When the reader goes, the call is cancelled by the driver's drop.
+async fn stream(mut driver: Driver, first: Bytes, end: End, pieces: mpsc::Sender<Piece>) {
+    let mut next = Ok(Output { head: None, body: first, is_last: false });
+    loop {
+        let (body, is_last) = match next {
+            Ok(Output { body, is_last, .. }) => (body, is_last),
+            Err(error) => {
+                let failure = driver.fail(error);
+                // a reader that has gone misses nothing
+                let _ = pieces.send(Piece::End(Box::new(failure.record().clone()))).await;
+                return;
+            }
+        };
+        if !body.is_empty() {
+            let sent = driver.before_deadline(pieces.send(Piece::Chunk(body))).await;
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(_gone)) => return,
+                Err(error) => {
+                    next = Err(error);
+                    continue;
+                }
+            }
+        }
+        if is_last {
+            let record = driver.finish(end);
+            let _ = pieces.send(Piece::End(Box::new(record))).await;
+            return;
+        }
+        next = tokio::select! {
+            biased;
+            () = pieces.closed() => return,
+            output = driver.next_output() => output,
+        };
+    }
+}
+
+fn response(head: ResponseHead, body: ReplyBody) -> http::Response<ReplyBody> {
+    let mut response = http::Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// What the guest has written.
+struct Output {
+    head: Option<ResponseHead>,
+    body: Bytes,
+    is_last: bool,
+}
+
+struct Driver {
+    instance: Arc<WasmInstance>,
+    /// The call's number while the guest holds it.
+    call: Option<u32>,
+    began: Time,
+    deadline: Time,
+    used: Used,
+    cpu: Duration,
+    /// Made when the call first waits: most never do.
+    timer: Option<BoxFuture<'static, ()>>,
+    // both are taken when the call ends
+    tally: Option<Tally>,
+    lease: Option<Lease>,
+}
+
+impl Driver {
+    fn new(instance: Arc<WasmInstance>, tally: Tally, lease: Lease) -> Self {
+        let began = instance.function.runtime.clock.now();
+        let deadline = began + instance.function.spec.timeout;
+        Driver {
+            instance,
+            call: None,
+            began,
+            deadline,
+            used: Used::default(),
+            cpu: Duration::ZERO,
+            timer: None,
+            tally: Some(tally),
+            lease: Some(lease),
+        }
+    }
+
+    fn tally(&self) -> &Tally {
+        self.tally.as_ref().expect("taken only when the call ends, which takes the driver")
+    }
+
+    async fn begin(
+        &mut self,
+        request: http::Request<crate::invocation::RequestBody>,
+    ) -> Result<(), InvocationError> {
+        let id = self.tally().record().id.clone();
+        let mut call = Some(PendingCall { id, request, deadline: self.deadline });
+        let instance = self.instance.clone();
+        let begun = poll_fn(|cx| {
+            instance.try_with(cx.waker(), |guest| {
+                let call = call.take().expect("try_with runs its closure once, when it is ready");
+                instance.begin(guest, call)
+            })
+        });
+        let number = self.before_deadline(begun).await??;
+        self.call = Some(number);
+        Ok(())
+    }
+
+    /// Polls the guest until it has written something, or has ended.
+    async fn next_output(&mut self) -> Result<Output, InvocationError> {
+        loop {
+            let Step { event, used } = self.step().await?;
+            self.instance.function.habit.observe(used.cpu);
+            self.cpu += used.cpu;
+            self.used = Used { memory_bytes: used.memory_bytes.max(self.used.memory_bytes), ..used };
+            match event {
+                Event::Waiting => self.woken_or_overdue().await?,
+                Event::Output { head, body } => return Ok(Output { head, body, is_last: false }),
+                Event::Done { head, body } => {
+                    self.call = None;
+                    return Ok(Output { head, body, is_last: true });
+                }
+                Event::Refused(error) => return Err(error),
+                Event::Lost(error) => {
+                    self.call = None;
+                    // the lease goes down with the guest
+                    self.lease = None;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One poll of the guest: inline if its function is known to be quick, else on a thread that may be held.
+    async fn step(&mut self) -> Result<Step, InvocationError> {
+        let Some(number) = self.call else { return Err(platform("a call was polled after its end")) };
+        let bounds = self.bounds();
+        let function = self.instance.function.clone();
+        if function.habit.is_trusted() {
+            let inline = poll_fn(|cx| match function.runtime.inline.try_take() {
+                None => Poll::Ready(None),
+                Some(_slot) => self
+                    .instance
+                    .try_with(cx.waker(), |guest| self.instance.step(guest, number, cx.waker(), bounds))
+                    .map(Some),
+            });
+            if let Some(step) = inline.await {
+                return Ok(step);
+            }
+        }
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let instance = self.instance.clone();
+        let step = move || instance.with(|guest| instance.step(guest, number, &waker, bounds));
+        function
+            .runtime
+            .handle
+            .spawn_blocking(step)
+            .await
+            .map_err(|_| platform("the host failed while it ran the function"))
+    }
+
+    fn bounds(&self) -> Bounds {
+        let limit = self.instance.function.spec.cpu_limit;
+        Bounds { deadline: self.deadline, cpu_left: limit.map(|limit| limit.saturating_sub(self.cpu)) }
+    }
+
+    /// Waits until this task is woken, which is when something that the call waits for has happened.
+    async fn woken_or_overdue(&mut self) -> Result<(), InvocationError> {
+        let mut was_polled = false;
+        let woken =
+            poll_fn(
+                |_| if std::mem::replace(&mut was_polled, true) { Poll::Ready(()) } else { Poll::Pending },
+            );
+        self.before_deadline(woken).await
+    }
+
+    async fn before_deadline<T>(&mut self, future: impl Future<Output = T>) -> Result<T, InvocationError> {
+        let (clock, deadline) = (&self.instance.function.runtime.clock, self.deadline);
+        let timer = &mut self.timer;
+        let mut future = std::pin::pin!(future);
+        let done = poll_fn(|cx| {
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(value));
+            }
+            let timer = timer.get_or_insert_with(|| clock.sleep_until(deadline));
+            timer.as_mut().poll(cx).map(|()| None)
+        });
+        done.await.ok_or_else(|| {
+            let (kind, message) = fault::overdue(Overdue::Wall, &self.instance.function.spec);
+            InvocationError::new(kind, message)
+        })
+    }
+
+    fn replied(self, head: &ResponseHead) -> Record {
+        self.finish(End::Replied { status: head.status, is_fault: head.is_fault })
+    }
+
+    fn fail(mut self, error: InvocationError) -> Failure {
+        self.give_back();
+        self.count();
+        self.tally.take().expect("taken only here and in finish").fail(error)
+    }
+
+    fn finish(mut self, end: End) -> Record {
+        self.give_back();
+        self.count();
+        self.tally.take().expect("taken only here and in fail").finish(end)
+    }
+
+    fn count(&mut self) {
+        let (used, cpu) = (self.used, self.cpu);
+        let wall = self.instance.function.runtime.clock.now().since(self.began);
+        if let Some(tally) = &mut self.tally {
+            tally.used(|usage: &mut Usage| {
+                usage.handler_wall = wall;
+                usage.handler_cpu = cpu;
+                usage.memory_peak_bytes = used.memory_bytes;
+                usage.bytes_in = used.bytes_in;
+                usage.bytes_out = used.bytes_out;
+            });
+        }
+    }
+
+    /// Gives the instance back: at once when the guest has let go of the call, else when it has been told to.
+    fn give_back(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        match self.call.take() {
+            None => lease.release(),
+            Some(number) => {
+                // it may be running at this moment, on another thread, and cancelling runs the guest's own code
+                let instance = self.instance.clone();
+                self.instance.function.runtime.handle.spawn_blocking(move || {
+                    if instance.cancel(number) {
+                        lease.release();
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Nobody waits any more.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.give_back();
+        // reports itself as cancelled
+        self.count();
+    }
+}
+
+fn platform(message: &str) -> InvocationError {
+    InvocationError::new(ErrorKind::Platform, message)
+}

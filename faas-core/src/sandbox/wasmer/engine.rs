@@ -1,0 +1,162 @@
+//! wasmer's engines: two compilers, and memories that refuse to grow past their limit.
+
+use std::{ptr::NonNull, sync::Arc};
+
+use wasmer::{
+    Engine, MemoryType, Pages, TableType,
+    sys::{
+        BaseTunables, Cranelift, EngineBuilder, Features, NativeEngineExt, Singlepass, Target, Tunables,
+        vm::{
+            MemoryError, MemoryStyle, TableStyle, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition,
+        },
+    },
+};
+
+/// How much work the compiler puts in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Compiled at once (singlepass): ready in some twenty milliseconds, several times slower to run.
+    Fast,
+    /// Optimised (cranelift).
+    Optimised,
+}
+
+impl Tier {
+    /// A stable name: `fast` or `optimised`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tier::Fast => "fast",
+            Tier::Optimised => "optimised",
+        }
+    }
+}
+
+/// One compiler and the code it has made.
+pub(super) struct Compiler {
+    engine: Engine,
+    /// Identifies everything that compiled code depends on but the module: wasmer's version (its exact pin),
+    /// the compiler and the CPU.
+    pub(super) fingerprint: String,
+}
+
+impl Compiler {
+    pub(super) fn new(tier: Tier) -> Self {
+        let target = Target::default();
+        let fingerprint =
+            format!("wasmer 7.4.2 {} {} {:?}", tier.as_str(), target.triple(), target.cpu_features());
+        let features = features();
+        let engine = match tier {
+            Tier::Fast => EngineBuilder::new(Singlepass::default()).set_features(Some(features)).engine(),
+            Tier::Optimised => EngineBuilder::new(Cranelift::default()).set_features(Some(features)).engine(),
+        };
+        Compiler { engine: engine.into(), fingerprint }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The same engine, for stores whose memories stop growing at `memory_mib`.
+    pub(super) fn limited(&self, memory_mib: u32) -> Engine {
+        let mut engine = self.engine.clone();
+        // 16 pages of 64 KiB to a MiB
+        let limit = Pages(memory_mib.saturating_mul(16).min(Pages::max_value().0));
+        engine.set_tunables(Limited { base: BaseTunables::new(), limit });
+        engine
+    }
+}
+
+/// What rustc emits for wasm32-wasip1, and nothing more: each feature left out is one that no guest can abuse.
+/// Threads above all: shared memory would let a guest change what an import has just checked.
+fn features() -> Features {
+    let mut features = Features::none();
+    features
+        .bulk_memory(true)
+        .multi_value(true)
+        .reference_types(true)
+        .simd(true)
+        .extended_const(true)
+        .tail_call(false)
+        .threads(false);
+    features
+}
+
+struct Limited {
+    base: BaseTunables,
+    limit: Pages,
+}
+
+impl Limited {
+    fn cap(&self, ty: &MemoryType) -> Result<MemoryType, MemoryError> {
+        if ty.minimum > self.limit {
+            let reason = format!(
+                "the module needs {} MiB to begin with, its limit is {} MiB",
+                ty.minimum.0.div_ceil(16),
+                self.limit.0 / 16
+            );
+            return Err(MemoryError::Generic(reason));
+        }
+        let maximum = ty.maximum.map_or(self.limit, |own| own.min(self.limit));
+        Ok(MemoryType { maximum: Some(maximum), ..*ty })
+    }
+}
+
+impl Tunables for Limited {
+    fn memory_style(&self, memory: &MemoryType) -> MemoryStyle {
+        self.base.memory_style(memory)
+    }
+
+    fn table_style(&self, table: &TableType) -> TableStyle {
+        self.base.table_style(table)
+    }
+
+    fn create_host_memory(&self, ty: &MemoryType, style: &MemoryStyle) -> Result<VMMemory, MemoryError> {
+        self.base.create_host_memory(&self.cap(ty)?, style)
+    }
+
+    unsafe fn create_vm_memory(
+        &self,
+        ty: &MemoryType,
+        style: &MemoryStyle,
+        definition: NonNull<VMMemoryDefinition>,
+    ) -> Result<VMMemory, MemoryError> {
+        // SAFETY: the caller's promise about `definition` is passed on unchanged; a smaller maximum asks no more.
+        unsafe { self.base.create_vm_memory(&self.cap(ty)?, style, definition) }
+    }
+
+    fn create_host_table(&self, ty: &TableType, style: &TableStyle) -> Result<VMTable, String> {
+        self.base.create_host_table(ty, style)
+    }
+
+    unsafe fn create_vm_table(
+        &self,
+        ty: &TableType,
+        style: &TableStyle,
+        definition: NonNull<VMTableDefinition>,
+    ) -> Result<VMTable, String> {
+        // SAFETY: the caller's promise about `definition` is passed on unchanged.
+        unsafe { self.base.create_vm_table(ty, style, definition) }
+    }
+}
+
+/// Both compilers, made once.
+pub(super) struct Compilers {
+    fast: Arc<Compiler>,
+    optimised: Arc<Compiler>,
+}
+
+impl Compilers {
+    pub(super) fn new() -> Self {
+        Compilers {
+            fast: Arc::new(Compiler::new(Tier::Fast)),
+            optimised: Arc::new(Compiler::new(Tier::Optimised)),
+        }
+    }
+
+    pub(super) fn get(&self, tier: Tier) -> &Arc<Compiler> {
+        match tier {
+            Tier::Fast => &self.fast,
+            Tier::Optimised => &self.optimised,
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! An instance as the scheduler sees it: a guest behind a lock that nobody waits for on an async worker.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{
+    Function,
+    calls::Call,
+    drive,
+    guest::{Guest, Polled},
+    watchdog::Bounds,
+};
+use crate::{
+    abi::envelope::{HeadRef, ResponseHead},
+    clock::{BoxFuture, Time},
+    invocation::{ErrorKind, Failure, Invocation, InvocationError, Reply},
+    pool::Lease,
+};
+
+pub(super) struct WasmInstance {
+    pub(super) function: Arc<Function>,
+    // absent once the guest has trapped or was stopped
+    guest: Mutex<Option<Guest>>,
+    contenders: Mutex<Vec<Waker>>,
+    is_contended: AtomicBool,
+}
+
+/// What one step of a call brought.
+pub(super) struct Step {
+    pub(super) event: Event,
+    pub(super) used: Used,
+}
+
+/// What a call has used, as of one step.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Used {
+    /// CPU time of this step alone.
+    pub(super) cpu: Duration,
+    pub(super) memory_bytes: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+pub(super) enum Event {
+    /// The call waits, and has written nothing since the last step.
+    Waiting,
+    /// The call waits, and has written this. The head comes once.
+    Output { head: Option<ResponseHead>, body: Bytes },
+    /// The call has ended, and wrote this last. The guest is ready for others.
+    Done { head: Option<ResponseHead>, body: Bytes },
+    /// The call must end; the guest lives, and still holds it.
+    Refused(InvocationError),
+    /// The guest is gone.
+    Lost(InvocationError),
+}
+
+impl WasmInstance {
+    pub(super) fn new(function: Arc<Function>, guest: Guest) -> Self {
+        WasmInstance {
+            function,
+            guest: Mutex::new(Some(guest)),
+            contenders: Mutex::default(),
+            is_contended: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs `f` with the guest, unless another call of this instance is running: then `waker` is woken when it
+    /// no longer is.
+    pub(super) fn try_with<R>(&self, waker: &Waker, f: impl FnOnce(&mut Option<Guest>) -> R) -> Poll<R> {
+        let mut guest = match self.guest.try_lock() {
+            Some(guest) => guest,
+            None => {
+                self.contenders.lock().push(waker.clone());
+                self.is_contended.store(true, Ordering::SeqCst);
+                // it may have become free before the waker was in its place
+                let Some(guest) = self.guest.try_lock() else { return Poll::Pending };
+                guest
+            }
+        };
+        let result = f(&mut guest);
+        drop(guest);
+        self.wake_contenders();
+        Poll::Ready(result)
+    }
+
+    /// The same from a thread that may wait.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Option<Guest>) -> R) -> R {
+        let result = f(&mut self.guest.lock());
+        self.wake_contenders();
+        result
+    }
+
+    fn wake_contenders(&self) {
+        if self.is_contended.swap(false, Ordering::SeqCst) {
+            for waker in std::mem::take(&mut *self.contenders.lock()) {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Gives the guest a call, and the call its number.
+    pub(super) fn begin(&self, guest: &mut Option<Guest>, call: PendingCall) -> Result<u32, InvocationError> {
+        let guest = guest.as_mut().ok_or_else(lost)?;
+        let spec = &self.function.spec;
+        let (parts, body) = call.request.into_parts();
+        let mut head = Vec::with_capacity(256);
+        HeadRef {
+            function: &spec.name,
+            request_id: &call.id,
+            deadline_unix_ms: call.deadline.unix_millis(),
+            memory_mib: spec.memory_mib,
+            generation: spec.generation,
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+        }
+        .encode(&mut head);
+        Ok(guest.calls().insert(Call::new(call.id, head, body, self.function.limits)))
+    }
+
+    /// Polls the call once and looks at what came of it.
+    pub(super) fn step(&self, guest: &mut Option<Guest>, number: u32, waker: &Waker, bounds: Bounds) -> Step {
+        let Some(live) = guest.as_mut() else {
+            return Step { event: Event::Lost(lost()), used: Used::default() };
+        };
+        let cpu_before = super::cpu::thread_time();
+        let polled = live.poll(number, waker, bounds, &self.function.runtime.watchdog);
+        let mut used = Used {
+            cpu: super::cpu::thread_time().saturating_sub(cpu_before),
+            memory_bytes: live.memory_bytes(),
+            ..Used::default()
+        };
+        let calls = live.calls();
+        if let Some(call) = calls.get(number) {
+            (used.bytes_in, used.bytes_out) = (call.bytes_read(), call.reply.bytes_written);
+        }
+        let event = match polled {
+            Err(error) => {
+                *guest = None;
+                Event::Lost(error)
+            }
+            Ok(polled) => {
+                let event = look(calls, number, polled);
+                if matches!(event, Event::Done { .. }) {
+                    live.end_logs();
+                }
+                event
+            }
+        };
+        Step { event, used }
+    }
+
+    /// Lets the guest forget a call that has not ended. False when that cost the guest its life.
+    pub(super) fn cancel(&self, number: u32) -> bool {
+        let runtime = &self.function.runtime;
+        self.with(|guest| {
+            let Some(live) = guest else { return false };
+            let survived = live.cancel(number, &runtime.watchdog, &runtime.clock).is_ok();
+            live.end_logs();
+            if !survived {
+                *guest = None;
+            }
+            survived
+        })
+    }
+}
+
+fn look(calls: &mut super::calls::Calls, number: u32, polled: Polled) -> Event {
+    let can_continue = calls.can_continue(number);
+    let Some(call) = calls.get(number) else { return Event::Lost(lost()) };
+    if let Some(error) = call.failure.take() {
+        return match polled {
+            // the guest has let go of the call, so it is ready for others
+            Polled::Done => {
+                calls.remove(number);
+                Event::Refused(error)
+            }
+            Polled::Pending => Event::Refused(error),
+        };
+    }
+    let has_news = call.reply.head.is_some() || call.reply.has_body();
+    let output = |call: &mut Call| (call.reply.head.take(), call.reply.take_body());
+    match polled {
+        Polled::Done => {
+            let (head, body) = output(call);
+            calls.remove(number);
+            Event::Done { head, body }
+        }
+        Polled::Pending if has_news => {
+            let (head, body) = output(call);
+            Event::Output { head, body }
+        }
+        Polled::Pending if can_continue => Event::Waiting,
+        Polled::Pending => Event::Refused(InvocationError::new(
+            ErrorKind::NoReply,
+            "the function waits for something that cannot happen: no timer, body or operation of it is under way",
+        )),
+    }
+}
+
+fn lost() -> InvocationError {
+    InvocationError::new(
+        ErrorKind::InstanceLost,
+        "another invocation failed in the instance that served this one too (its function has concurrency > 1)",
+    )
+}
+
+/// A call before it has a number.
+pub(super) struct PendingCall {
+    pub(super) id: Arc<str>,
+    pub(super) request: http::Request<crate::invocation::RequestBody>,
+    pub(super) deadline: Time,
+}
+
+impl crate::sandbox::Instance for WasmInstance {
+    fn invoke(
+        self: Arc<Self>,
+        invocation: Invocation,
+        lease: Lease,
+    ) -> BoxFuture<'static, Result<Reply, Failure>> {
+        Box::pin(drive::invoke(self, invocation, lease))
+    }
+}
+
+impl fmt::Debug for WasmInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmInstance").field("function", &self.function.spec.name).finish_non_exhaustive()
+    }
+}

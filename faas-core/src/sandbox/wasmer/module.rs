@@ -1,0 +1,159 @@
+//! A compiled module: loaded from bytes, checked against the ABI, ready to be instantiated.
+
+use std::{fmt, sync::Arc};
+
+use wasmer::{ExternType, Type};
+
+use super::{cache, engine::Compiler, engine::Tier};
+use crate::abi::{self, manifest};
+
+/// Why bytes are not a module that can be run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModuleError {
+    /// They are not wasm, or wasm that is broken or needs a feature that is off.
+    NotWasm(String),
+    /// Its manifest cannot be used, or there is none.
+    Manifest(manifest::ManifestError),
+    /// It lacks an export, or one has another type.
+    Export {
+        /// The export's name.
+        name: &'static str,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// It imports what no host of this ABI offers.
+    Import {
+        /// The import's module.
+        module: String,
+        /// The import's name.
+        name: String,
+    },
+}
+
+impl fmt::Display for ModuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ModuleError::NotWasm(why) => {
+                write!(f, "it is not a wasm module that can run here: {why}")
+            }
+            ModuleError::Manifest(error) => error.fmt(f),
+            ModuleError::Export { name, wanted } => write!(
+                f,
+                "it does not export `{name}` as {wanted}: put `faas_core::main!();` in src/main.rs and build for \
+                 wasm32-wasip1"
+            ),
+            ModuleError::Import { module, name } => write!(
+                f,
+                "it imports `{module}.{name}`, which is not offered: only `{}` and `wasi_snapshot_preview1` are \
+                 (was it built for wasm32-wasip1?)",
+                abi::IMPORT_MODULE
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ModuleError {}
+
+struct Inner {
+    module: wasmer::Module,
+    compiler: Arc<Compiler>,
+    functions: Vec<manifest::Entry>,
+    hash: String,
+    tier: Tier,
+}
+
+/// A compiled module. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Compiled(Arc<Inner>);
+
+impl Compiled {
+    /// Takes `wasm` from the cache, or compiles it and puts it there.
+    pub(super) fn load(
+        wasm: &[u8],
+        tier: Tier,
+        compiler: &Arc<Compiler>,
+        cache: Option<&cache::Cache>,
+    ) -> Result<Self, ModuleError> {
+        let name = cache::Name::of(wasm, &compiler.fingerprint);
+        let cached = cache.and_then(|cache| cache.get(&name)).and_then(|code| {
+            // SAFETY: the code is what this very engine (its fingerprint is part of the name) once serialised:
+            // the cache has checked a MAC over name and content whose key only this user can read.
+            unsafe { wasmer::Module::deserialize(compiler.engine(), code) }.ok()
+        });
+        let module = match cached {
+            Some(module) => module,
+            None => {
+                let module = wasmer::Module::new(compiler.engine(), wasm)
+                    .map_err(|e| ModuleError::NotWasm(e.to_string()))?;
+                if let Some(cache) = cache
+                    && let Ok(code) = module.serialize()
+                {
+                    // a full disk costs a compilation next time, no more
+                    let _ = cache.put(&name, &code);
+                }
+                module
+            }
+        };
+        let functions = check(&module)?;
+        let hash = blake3::hash(wasm).to_hex()[..32].to_owned();
+        Ok(Compiled(Arc::new(Inner { module, compiler: compiler.clone(), functions, hash, tier })))
+    }
+
+    pub(super) fn module(&self) -> &wasmer::Module {
+        &self.0.module
+    }
+
+    pub(super) fn compiler(&self) -> &Compiler {
+        &self.0.compiler
+    }
+
+    pub(super) fn functions(&self) -> &[manifest::Entry] {
+        &self.0.functions
+    }
+
+    pub(super) fn hash(&self) -> &str {
+        &self.0.hash
+    }
+
+    pub(super) fn tier(&self) -> Tier {
+        self.0.tier
+    }
+}
+
+/// Holds the module against the ABI. The manifest comes first: it tells a function of another version apart from
+/// what is no function at all.
+fn check(module: &wasmer::Module) -> Result<Vec<manifest::Entry>, ModuleError> {
+    let mut section = Vec::new();
+    for part in module.custom_sections(abi::MANIFEST_SECTION) {
+        section.extend_from_slice(&part);
+        section.push(b'\n');
+    }
+    let functions = manifest::parse(&section).map_err(ModuleError::Manifest)?;
+
+    let export = |name: &str| module.exports().find(|e| e.name() == name).map(|e| e.ty().clone());
+    if !matches!(export(abi::export::MEMORY), Some(ExternType::Memory(_))) {
+        return Err(ModuleError::Export { name: abi::export::MEMORY, wanted: "a memory" });
+    }
+    let functions_wanted: [(_, _, &[Type], &[Type]); 3] = [
+        (abi::export::INIT, "a function () -> i32", &[], &[Type::I32]),
+        (abi::export::POLL, "a function (i32) -> i32", &[Type::I32], &[Type::I32]),
+        (abi::export::CANCEL, "a function (i32)", &[Type::I32], &[]),
+    ];
+    for (name, wanted, params, results) in functions_wanted {
+        match export(name) {
+            Some(ExternType::Function(ty)) if ty.params() == params && ty.results() == results => {}
+            _ => return Err(ModuleError::Export { name, wanted }),
+        }
+    }
+    for import in module.imports() {
+        let known = match import.module() {
+            abi::IMPORT_MODULE => super::imports::is_offered(import.name()),
+            super::wasi::MODULE => matches!(import.ty(), ExternType::Function(_)),
+            _ => false,
+        };
+        if !known {
+            return Err(ModuleError::Import { module: import.module().into(), name: import.name().into() });
+        }
+    }
+    Ok(functions)
+}

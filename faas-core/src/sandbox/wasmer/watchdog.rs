@@ -1,0 +1,208 @@
+//! Stops guests that run past their deadline.
+//!
+//! A guest holds its thread while it runs, so nobody but another thread can stop it. Each poll of a guest is
+//! entered here and left when it returns; one thread looks at what is entered every millisecond, parks when
+//! nothing is, and stops what is overdue in two steps:
+//!
+//! 1. it raises the guest's [`Alarm`], which every import checks: a guest that calls its host ends there;
+//! 2. a tick later it interrupts the guest by a signal (wasmer's host interrupt), and again at each tick until
+//!    the guest has left, because a signal that meets the guest outside its own code is ignored.
+//!
+//! The first step spares the second where it would be dangerous: see [`super::interrupt`].
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use wasmer::Interrupter;
+
+use super::cpu::ThreadCpu;
+use crate::clock::{SharedClock, Time};
+
+const TICK: Duration = Duration::from_millis(1);
+// a watchdog that parks at once would be woken by a system call at nearly every poll
+const IDLE_TICKS_BEFORE_PARKING: u32 = 50;
+
+/// Why a guest was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The wall-clock deadline passed.
+    Wall,
+    /// The CPU budget is used up.
+    Cpu,
+}
+
+/// Shared by a guest and the watchdog: whether the guest must stop, and why.
+#[derive(Debug, Default)]
+pub(super) struct Alarm(AtomicU8);
+
+impl Alarm {
+    fn raise(&self, why: Overdue) {
+        self.0.store(if why == Overdue::Wall { 1 } else { 2 }, Ordering::Release);
+    }
+
+    /// Why the guest must stop, if it must.
+    pub(super) fn raised(&self) -> Option<Overdue> {
+        match self.0.load(Ordering::Acquire) {
+            1 => Some(Overdue::Wall),
+            2 => Some(Overdue::Cpu),
+            _ => None,
+        }
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+/// What bounds one poll.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) deadline: Time,
+    /// CPU time this poll may still use.
+    pub(super) cpu_left: Option<Duration>,
+}
+
+struct Watched {
+    bounds: Bounds,
+    // the running thread's clock, and its reading at which the budget is used up
+    cpu: Option<(ThreadCpu, Duration)>,
+    alarm: Arc<Alarm>,
+    interrupter: Interrupter,
+}
+
+#[derive(Default)]
+struct Entered {
+    // a slab: `free` lists the empty places of `slots`
+    slots: Vec<Option<Watched>>,
+    free: Vec<usize>,
+    parked: bool,
+}
+
+struct Shared {
+    entered: Mutex<Entered>,
+    wake: Condvar,
+    clock: SharedClock,
+    stop: AtomicBool,
+}
+
+/// The watchdog thread. Dropping it stops the thread.
+pub(super) struct Watchdog {
+    shared: Arc<Shared>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Starts the thread.
+    pub(super) fn start(clock: SharedClock) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            entered: Mutex::default(),
+            wake: Condvar::new(),
+            clock,
+            stop: AtomicBool::new(false),
+        });
+        let watching = shared.clone();
+        let thread =
+            std::thread::Builder::new().name("faas-watchdog".into()).spawn(move || watching.run())?;
+        Ok(Watchdog { shared, thread: Some(thread) })
+    }
+
+    /// Watches the calling thread, which is about to run a guest, until the guard is dropped.
+    pub(super) fn enter(&self, bounds: Bounds, alarm: &Arc<Alarm>, interrupter: &Interrupter) -> Guard<'_> {
+        alarm.clear();
+        let cpu = bounds.cpu_left.map(|left| (ThreadCpu::current(), super::cpu::thread_time() + left));
+        let watched = Watched { bounds, cpu, alarm: alarm.clone(), interrupter: interrupter.clone() };
+        let mut entered = self.shared.entered.lock();
+        let slot = match entered.free.pop() {
+            Some(slot) => {
+                entered.slots[slot] = Some(watched);
+                slot
+            }
+            None => {
+                entered.slots.push(Some(watched));
+                entered.slots.len() - 1
+            }
+        };
+        let parked = std::mem::take(&mut entered.parked);
+        drop(entered);
+        if parked {
+            self.shared.wake.notify_one();
+        }
+        Guard { shared: &self.shared, slot }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.entered.lock().parked = false;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // it never panics, and ends within a tick
+            let _ = thread.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Watchdog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watchdog")
+    }
+}
+
+/// Held while a guest runs.
+pub(super) struct Guard<'a> {
+    shared: &'a Shared,
+    slot: usize,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let mut entered = self.shared.entered.lock();
+        entered.slots[self.slot] = None;
+        entered.free.push(self.slot);
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let mut idle_ticks = 0;
+        let mut entered = self.entered.lock();
+        while !self.stop.load(Ordering::Acquire) {
+            idle_ticks = if entered.free.len() == entered.slots.len() { idle_ticks + 1 } else { 0 };
+            if idle_ticks > IDLE_TICKS_BEFORE_PARKING {
+                entered.parked = true;
+                while entered.parked {
+                    self.wake.wait(&mut entered);
+                }
+                idle_ticks = 0;
+                continue;
+            }
+            let now = self.clock.now();
+            // Interrupting under the lock: a guest cannot leave, and its store be reused, while it is signalled.
+            for watched in entered.slots.iter().flatten() {
+                watched.check(now);
+            }
+            self.wake.wait_for(&mut entered, TICK);
+        }
+    }
+}
+
+impl Watched {
+    fn check(&self, now: Time) {
+        if self.alarm.raised().is_some() {
+            self.interrupter.interrupt();
+        } else if now >= self.bounds.deadline {
+            self.alarm.raise(Overdue::Wall);
+        } else if let Some((clock, limit)) = self.cpu
+            && clock.elapsed().is_some_and(|used| used >= limit)
+        {
+            self.alarm.raise(Overdue::Cpu);
+        }
+    }
+}
