@@ -63,7 +63,9 @@ struct RequestSide {
 /// What the guest has said so far.
 #[derive(Default)]
 pub(super) struct ReplySide {
+    /// Taken once by whoever passes it on.
     pub(super) head: Option<ResponseHead>,
+    has_begun: bool,
     chunks: Vec<Bytes>,
     buffered: usize,
     pub(super) bytes_written: u64,
@@ -165,7 +167,7 @@ impl Call {
 
     /// Takes the reply's head.
     pub(super) fn response_head(&mut self, bytes: &[u8]) -> i32 {
-        if self.reply.head.is_some() {
+        if self.reply.has_begun {
             return status::INVALID;
         }
         let head = match ResponseHead::decode(bytes) {
@@ -182,6 +184,7 @@ impl Call {
             self.reply_too_large(len);
             return status::LIMIT;
         }
+        self.reply.has_begun = true;
         self.reply.head = Some(head);
         0
     }
@@ -202,7 +205,7 @@ impl Call {
         if self.failure.is_some() {
             return Err(status::CLOSED);
         }
-        if self.reply.head.is_none() {
+        if !self.reply.has_begun {
             return Err(status::INVALID);
         }
         let total = self.reply.bytes_written + len as u64;
@@ -305,16 +308,16 @@ impl Calls {
         }
     }
 
-    /// Whether the guest asked for another poll of `number` during the last one.
-    pub(super) fn take_woken(&mut self, number: u32) -> bool {
-        self.get(number).is_some_and(|call| std::mem::take(&mut call.woken))
+    /// Whether the guest has asked for another poll of `number` since the last one began.
+    pub(super) fn is_woken(&mut self, number: u32) -> bool {
+        self.get(number).is_some_and(|call| call.woken)
     }
 
     /// Whether anything that `number` waits for can still happen. Another call of the instance may always wake it.
     pub(super) fn can_continue(&mut self, number: u32) -> bool {
         let others = self.len() > 1;
         let Some(call) = self.get(number) else { return false };
-        others || call.request.is_waiting || call.reply.is_waiting || call.open_ops > 0
+        others || call.woken || call.request.is_waiting || call.reply.is_waiting || call.open_ops > 0
     }
 
     /// Import `wake`.

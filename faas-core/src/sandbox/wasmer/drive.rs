@@ -175,7 +175,12 @@ impl Driver {
                     self.call = None;
                     return Ok(Output { head, body, is_last: true });
                 }
-                Event::Refused(error) => return Err(error),
+                Event::Refused { error, is_held } => {
+                    if !is_held {
+                        self.call = None;
+                    }
+                    return Err(error);
+                }
                 Event::Lost(error) => {
                     self.call = None;
                     // the lease goes down with the guest

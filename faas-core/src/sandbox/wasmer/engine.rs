@@ -89,12 +89,8 @@ struct Limited {
 impl Limited {
     fn cap(&self, ty: &MemoryType) -> Result<MemoryType, MemoryError> {
         if ty.minimum > self.limit {
-            let reason = format!(
-                "the module needs {} MiB to begin with, its limit is {} MiB",
-                ty.minimum.0.div_ceil(16),
-                self.limit.0 / 16
-            );
-            return Err(MemoryError::Generic(reason));
+            // told in better words, and earlier, for the memory that a module exports
+            return Err(MemoryError::Generic("it begins over its limit".into()));
         }
         let maximum = ty.maximum.map_or(self.limit, |own| own.min(self.limit));
         Ok(MemoryType { maximum: Some(maximum), ..*ty })

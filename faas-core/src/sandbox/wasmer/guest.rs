@@ -75,6 +75,15 @@ impl Guest {
     /// Instantiates the module and runs its init. Returns the CPU time of both.
     pub(super) fn start(origin: &Origin<'_>) -> Result<(Self, Duration), InvocationError> {
         let Origin { compiled, spec, .. } = *origin;
+        if compiled.memory_min_mib() > spec.memory_mib {
+            let message = format!(
+                "the module needs {} MiB of memory from the start, the function has {}: raise \
+                 #[function(memory = …)]",
+                compiled.memory_min_mib(),
+                spec.memory_mib
+            );
+            return Err(InvocationError::new(ErrorKind::InitFailed, message));
+        }
         let cpu_before = cpu::thread_time();
         let alarm = Arc::new(Alarm::default());
         let mut store = Store::new(origin.engine.clone());
@@ -157,7 +166,7 @@ impl Guest {
                 if guest.poll.call(&mut guest.store, number)? == abi::poll::DONE {
                     return Ok(Polled::Done);
                 }
-                if !guest.calls().take_woken(number) {
+                if !guest.calls().is_woken(number) {
                     return Ok(Polled::Pending);
                 }
             }

@@ -58,8 +58,8 @@ pub(super) enum Event {
     Output { head: Option<ResponseHead>, body: Bytes },
     /// The call has ended, and wrote this last. The guest is ready for others.
     Done { head: Option<ResponseHead>, body: Bytes },
-    /// The call must end; the guest lives, and still holds it.
-    Refused(InvocationError),
+    /// The call must end. The guest lives, and holds the call still or has let go of it.
+    Refused { error: InvocationError, is_held: bool },
     /// The guest is gone.
     Lost(InvocationError),
 }
@@ -179,14 +179,11 @@ fn look(calls: &mut super::calls::Calls, number: u32, polled: Polled) -> Event {
     let can_continue = calls.can_continue(number);
     let Some(call) = calls.get(number) else { return Event::Lost(lost()) };
     if let Some(error) = call.failure.take() {
-        return match polled {
-            // the guest has let go of the call, so it is ready for others
-            Polled::Done => {
-                calls.remove(number);
-                Event::Refused(error)
-            }
-            Polled::Pending => Event::Refused(error),
-        };
+        let is_held = polled == Polled::Pending;
+        if !is_held {
+            calls.remove(number);
+        }
+        return Event::Refused { error, is_held };
     }
     let has_news = call.reply.head.is_some() || call.reply.has_body();
     let output = |call: &mut Call| (call.reply.head.take(), call.reply.take_body());
@@ -201,10 +198,13 @@ fn look(calls: &mut super::calls::Calls, number: u32, polled: Polled) -> Event {
             Event::Output { head, body }
         }
         Polled::Pending if can_continue => Event::Waiting,
-        Polled::Pending => Event::Refused(InvocationError::new(
-            ErrorKind::NoReply,
-            "the function waits for something that cannot happen: no timer, body or operation of it is under way",
-        )),
+        Polled::Pending => Event::Refused {
+            error: InvocationError::new(
+                ErrorKind::NoReply,
+                "the function waits for what cannot happen: no timer, body or operation of it is under way",
+            ),
+            is_held: true,
+        },
     }
 }
 

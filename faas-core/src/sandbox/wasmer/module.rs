@@ -58,6 +58,7 @@ struct Inner {
     module: wasmer::Module,
     compiler: Arc<Compiler>,
     functions: Vec<manifest::Entry>,
+    memory_min_mib: u32,
     hash: String,
     tier: Tier,
 }
@@ -83,6 +84,9 @@ impl Compiled {
         let module = match cached {
             Some(module) => module,
             None => {
+                if !wasm.starts_with(b"\0asm") {
+                    return Err(ModuleError::NotWasm("it does not begin as wasm does".into()));
+                }
                 let module = wasmer::Module::new(compiler.engine(), wasm)
                     .map_err(|e| ModuleError::NotWasm(e.to_string()))?;
                 if let Some(cache) = cache
@@ -95,8 +99,16 @@ impl Compiled {
             }
         };
         let functions = check(&module)?;
+        let memory_min = module.exports().memories().map(|memory| memory.ty().minimum.0).max();
         let hash = blake3::hash(wasm).to_hex()[..32].to_owned();
-        Ok(Compiled(Arc::new(Inner { module, compiler: compiler.clone(), functions, hash, tier })))
+        Ok(Compiled(Arc::new(Inner {
+            module,
+            compiler: compiler.clone(),
+            functions,
+            memory_min_mib: memory_min.unwrap_or(0).div_ceil(16),
+            hash,
+            tier,
+        })))
     }
 
     pub(super) fn module(&self) -> &wasmer::Module {
@@ -109,6 +121,11 @@ impl Compiled {
 
     pub(super) fn functions(&self) -> &[manifest::Entry] {
         &self.0.functions
+    }
+
+    /// Memory that an instance has from the start, in MiB rounded up.
+    pub(super) fn memory_min_mib(&self) -> u32 {
+        self.0.memory_min_mib
     }
 
     pub(super) fn hash(&self) -> &str {

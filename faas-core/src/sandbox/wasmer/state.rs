@@ -77,11 +77,9 @@ pub(super) fn read(
 ) -> Result<Vec<u8>, GuestFault> {
     let (state, store) = env.data_and_store_mut();
     let memory = state.memory.as_ref().ok_or(GuestFault::WildPointer(import))?;
-    let start = u64::from(ptr);
-    memory
-        .view(&store)
-        .copy_range_to_vec(start..start + len as u64)
-        .map_err(|_| GuestFault::WildPointer(import))
+    let mut bytes = vec![0; len];
+    memory.view(&store).read(u64::from(ptr), &mut bytes).map_err(|_| GuestFault::WildPointer(import))?;
+    Ok(bytes)
 }
 
 /// Gives `f` the state, and a function that writes to the guest's memory.

@@ -1,0 +1,8 @@
+//! The wasm sandbox under guests that behave and guests that do not.
+//!
+//! Guests are written in WAT where they break the ABI's rules, which Rust guests cannot.
+
+mod hostile;
+mod modules;
+mod replies;
+mod support;

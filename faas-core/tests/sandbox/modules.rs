@@ -1,0 +1,84 @@
+//! Which bytes are taken for a module, and what is said of the others.
+
+use faas_core::sandbox::wasmer::{Config, Tier};
+
+use crate::support::{Host, module, poll, spec};
+
+async fn message(wasm: &[u8]) -> String {
+    Host::new().runtime.load(wasm, Tier::Fast).expect_err("not a module").to_string()
+}
+
+fn hello() -> String {
+    poll("(return (call $reply (local.get $call)))")
+}
+
+#[tokio::test]
+async fn what_is_no_module_says_why() {
+    let wat = |text: &str| wat::parse_str(text).expect("valid WAT");
+    insta::assert_snapshot!(message(b"#!/bin/sh").await, @"it is not a wasm module that can run here: it does not begin as wasm does");
+    insta::assert_snapshot!(message(&wat("(module)")).await, @"it has no functions: put `#[function]` on one, and `faas_core::main!();` in src/main.rs");
+    insta::assert_snapshot!(message(&wat(&hello().replace("\\\"abi\\\":1", "\\\"abi\\\":2"))).await, @"function `f` was built for ABI version 2, this host speaks 1: build it with a faas-core of the same version as `faas`");
+    insta::assert_snapshot!(message(&wat(&hello().replace("faas_v1_cancel", "faas_v0_cancel"))).await, @"it does not export `faas_v1_cancel` as a function (i32): put `faas_core::main!();` in src/main.rs and build for wasm32-wasip1");
+    insta::assert_snapshot!(message(&wat(&hello().replace("(memory (export \"memory\") 1)", "(memory 1)"))).await, @"it does not export `memory` as a memory: put `faas_core::main!();` in src/main.rs and build for wasm32-wasip1");
+    insta::assert_snapshot!(message(&wat(&hello().replace("\"op_close\"", "\"launch\""))).await, @"it imports `faas_v1.launch`, which is not offered: only `faas_v1` and `wasi_snapshot_preview1` are (was it built for wasm32-wasip1?)");
+    insta::assert_snapshot!(message(&wat(&hello().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1 2 shared)"))).await, @"it is not a wasm module that can run here: Validation error: threads must be enabled for shared memories (at offset 0x157)");
+}
+
+#[tokio::test]
+async fn a_memory_over_the_limit_is_told_at_the_start() {
+    let big = hello().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1000)");
+    let error = Host::new().run(&big, spec()).await.expect_err("needs too much");
+    insta::assert_snapshot!(error.message, @"the module needs 63 MiB of memory from the start, the function has 16: raise #[function(memory = …)]");
+}
+
+#[tokio::test]
+async fn memory_grows_to_the_limit_and_not_a_page_further() {
+    // 16 MiB are 256 pages, one is there: 255 more are granted, then none
+    let grow = poll(
+        r"(if (i32.ne (memory.grow (i32.const 256)) (i32.const -1)) (then unreachable))
+          (if (i32.eq (memory.grow (i32.const 255)) (i32.const -1)) (then unreachable))
+          (if (i32.ne (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))
+          (return (call $reply (local.get $call)))",
+    );
+    let host = Host::new();
+    host.run(&grow, spec()).await.expect("the limit is exact");
+    assert_eq!(host.seen.records.lock()[0].usage.memory_peak_bytes, 16 << 20);
+}
+
+#[tokio::test]
+async fn both_tiers_and_a_second_process_run_the_same_module() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let wasm = wat::parse_str(hello()).expect("valid WAT");
+    for _process in 0..2 {
+        let host = Host::with_config(Config { cache_dir: Some(dir.path().into()), ..Config::default() });
+        for tier in [Tier::Fast, Tier::Optimised] {
+            let module = host.runtime.load(&wasm, tier).expect("loads");
+            assert_eq!((module.tier(), module.functions()[0].name.as_str()), (tier, "f"));
+        }
+        host.run(&hello(), spec()).await.expect("replies");
+    }
+    let files = std::fs::read_dir(dir.path()).expect("readable").count();
+    assert_eq!(files, 3, "two compiled modules and the key");
+}
+
+#[tokio::test]
+async fn an_init_that_fails_says_so() {
+    let with_init = |code: &str| {
+        module(&format!(
+            r#"(func $poll (param i32) (result i32) (i32.const 1))
+               (func (export "faas_v1_init") (result i32) {code})"#
+        ))
+    };
+    let host = Host::new();
+    let short =
+        faas_core::invocation::FunctionSpec { init_timeout: std::time::Duration::from_millis(30), ..spec() };
+    let mut messages = Vec::new();
+    for code in ["(i32.const 3)", "(unreachable)", "(loop $l (br $l)) (i32.const 0)"] {
+        messages.push(host.run(&with_init(code), short.clone()).await.expect_err("fails").message);
+    }
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    the function's init failed with code 3
+    the function's init failed: the function aborted (it reached `unreachable`): a panic without a message, or abort()
+    the function's init took longer than the 30ms that it has
+    ");
+}
