@@ -64,15 +64,18 @@ impl Host {
     }
 
     pub async fn start(&self, wat: &str, spec: FunctionSpec) -> Result<Function<'_>, InvocationError> {
-        let spec = Arc::new(spec);
-        let started = self.sandbox(wat, (*spec).clone()).start().await?;
-        Ok(Function {
+        let started = self.sandbox(wat, spec.clone()).start().await?;
+        Ok(self.function(spec, started.instance))
+    }
+
+    pub fn function(&self, spec: FunctionSpec, instance: Arc<dyn Instance>) -> Function<'_> {
+        Function {
             host: self,
-            spec,
-            instance: started.instance,
+            spec: Arc::new(spec),
+            instance,
             released: Arc::default(),
             condemned: Arc::default(),
-        })
+        }
     }
 
     /// Starts the function, invokes it once with an empty body, and gives its whole reply.

@@ -50,7 +50,8 @@ pub(super) async fn invoke(
             let record = driver.tally().record().clone();
             let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
             let end = End::Replied { status: head.status, is_fault: head.is_fault };
-            tokio::spawn(stream(driver, body, end, sender));
+            let handle = driver.instance.function.runtime.handle.clone();
+            handle.spawn(stream(driver, body, end, sender));
             Ok(Reply { response: response(head, ReplyBody::Stream(receiver)), record })
         }
     }

@@ -1,0 +1,88 @@
+//! What the wasm sandbox costs: a warm invocation beside a bare wasmer call of the same guest, and a cold start.
+//!
+//! `cargo bench -p faas-core --features wasmer --bench sandbox`
+
+use std::{hint::black_box, sync::Arc};
+
+use bytes::Bytes;
+use criterion::{Criterion, criterion_group, criterion_main};
+use faas_core::{
+    clock::{SharedClock, SystemClock},
+    invocation::{FunctionSpec, Invocation, RequestBody, Tally},
+    pool::Lease,
+    sandbox::{
+        Instance, Sandbox,
+        wasmer::{Config, Runtime, Tier},
+    },
+    transition::Unobserved,
+};
+use http_body_util::{BodyExt as _, Empty};
+
+const HELLO: &str = include_str!("../tests/guests/wat/hello.wat");
+
+fn invocation(clock: &SharedClock, id: &Arc<str>, name: &Arc<str>) -> Invocation {
+    let tally = Tally::open(id.clone(), name.clone(), clock.clone(), Arc::new(Unobserved));
+    let body = RequestBody::new(Empty::<Bytes>::new().map_err(|never| match never {}));
+    Invocation { function: name.clone(), request: http::Request::new(body), force_cold: false, tally }
+}
+
+async fn invoke(instance: &Arc<dyn Instance>, clock: &SharedClock, id: &Arc<str>, name: &Arc<str>) {
+    let reply = instance.clone().invoke(invocation(clock, id, name), Lease::new(|_| {})).await;
+    black_box(reply.expect("replies"));
+}
+
+fn sandbox(c: &mut Criterion) {
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a tokio runtime");
+    let clock = SystemClock::shared();
+    let wasm = wat::parse_str(HELLO).expect("valid WAT");
+    let (id, name): (Arc<str>, Arc<str>) = ("id".into(), "hello".into());
+    let runtime = tokio
+        .block_on(async { Runtime::new(Config::default(), clock.clone(), Arc::new(Unobserved)) })
+        .expect("a runtime");
+    let module = runtime.load(&wasm, Tier::Optimised).expect("a module");
+    let sandbox: Arc<dyn Sandbox> = module.sandbox(Arc::new(FunctionSpec::new("hello")), vec![]);
+
+    let mut group = c.benchmark_group("sandbox");
+    group.bench_function("bare wasmer call", |b| {
+        let (mut store, poll) = bare(&wasm);
+        b.iter(|| black_box(poll.call(&mut store, 0).expect("returns")));
+    });
+    group.bench_function("warm invocation", |b| {
+        let instance = tokio.block_on(sandbox.start()).expect("starts").instance;
+        b.to_async(&tokio).iter(|| invoke(&instance, &clock, &id, &name));
+    });
+    group.bench_function("cold start, invocation and drop", |b| {
+        b.to_async(&tokio).iter(|| async {
+            let instance = sandbox.start().await.expect("starts").instance;
+            invoke(&instance, &clock, &id, &name).await;
+        });
+    });
+    group.finish();
+
+    let mut group = c.benchmark_group("compile");
+    group.sample_size(20);
+    for tier in [Tier::Fast, Tier::Optimised] {
+        group.bench_function(tier.as_str(), |b| b.iter(|| runtime.load(&wasm, tier).expect("a module")));
+    }
+    group.finish();
+}
+
+/// The same guest without anything of ours around it: its imports accept whatever they get.
+fn bare(wasm: &[u8]) -> (wasmer::Store, wasmer::TypedFunction<u32, i32>) {
+    let mut store = wasmer::Store::default();
+    let module = wasmer::Module::new(&store, wasm).expect("a module");
+    let accept = wasmer::Function::new_typed(&mut store, |_: u32, _: u32, len: u32| len as i32);
+    let imports = wasmer::imports! {
+        "faas_v1" => { "response_head" => accept.clone(), "body_write" => accept },
+    };
+    let instance = wasmer::Instance::new(&mut store, &module, &imports).expect("an instance");
+    let poll = instance.exports.get_typed_function(&store, "faas_v1_poll").expect("exported");
+    (store, poll)
+}
+
+criterion_group!(benches, sandbox);
+criterion_main!(benches);

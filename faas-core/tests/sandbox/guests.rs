@@ -1,0 +1,186 @@
+//! Guests written in Rust, one behaviour each (`tests/guests/src/bin`), compiled by cargo and run in the sandbox.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use faas_core::{
+    invocation::{End, ErrorKind, FunctionSpec, InvocationError, ReplyBody},
+    sandbox::{Sandbox as _, wasmer::Tier},
+    transition::LogLevel,
+};
+
+use crate::support::{Function, Host, whole};
+
+/// The folder of compiled guests. Cargo knows when there is nothing to do.
+fn guests() -> &'static Path {
+    static GUESTS: OnceLock<PathBuf> = OnceLock::new();
+    GUESTS.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+        let status = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--release",
+                "--target",
+                "wasm32-wasip1",
+                "--package",
+                "faas-test-guests",
+            ])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .envs([("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")])
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the guests must build (rustup target add wasm32-wasip1)");
+        target.join("wasm32-wasip1/release")
+    })
+}
+
+fn spec(name: &str) -> FunctionSpec {
+    FunctionSpec { memory_mib: 64, timeout: Duration::from_secs(20), ..FunctionSpec::new(name) }
+}
+
+async fn start<'h>(host: &'h Host, spec: FunctionSpec) -> Function<'h> {
+    let wasm = std::fs::read(guests().join(format!("{}.wasm", spec.name))).expect("a compiled guest");
+    let module = host.runtime.load(&wasm, Tier::Fast).expect("a module of this ABI");
+    let sandbox = module.sandbox(Arc::new(spec.clone()), vec![("GREETING".into(), "hello".into())]);
+    let started = sandbox.start().await.expect("starts");
+    host.function(spec, started.instance)
+}
+
+async fn fails(spec: FunctionSpec) -> (InvocationError, Host) {
+    let host = Host::new();
+    let guest = start(&host, spec).await;
+    let error = guest.get().await.expect_err("this guest fails");
+    (error, host)
+}
+
+#[tokio::test]
+async fn a_panic_is_told_with_its_message_place_and_stack() {
+    let (error, _) = fails(spec("panic")).await;
+    assert_eq!(error.kind, ErrorKind::Panic);
+    assert!(error.message.starts_with("the function panicked at "), "{}", error.message);
+    assert!(error.message.contains("src/bin/panic.rs:"), "{}", error.message);
+    assert!(error.backtrace.iter().any(|frame| frame.contains("panic::")), "{:?}", error.backtrace);
+}
+
+#[tokio::test]
+async fn traps_loops_floods_and_exits_end_with_their_own_error() {
+    for (name, kind) in [
+        ("trap", ErrorKind::Trap),
+        ("alloc", ErrorKind::OutOfMemory),
+        ("recurse", ErrorKind::StackOverflow),
+        ("no_reply", ErrorKind::NoReply),
+        ("huge_reply", ErrorKind::ReplyTooLarge),
+        ("exit", ErrorKind::Exited),
+        ("blocking_sleep", ErrorKind::Panic),
+    ] {
+        let (error, _) = fails(spec(name)).await;
+        assert_eq!(error.kind, kind, "{name}: {error}");
+    }
+    let (error, _) = fails(FunctionSpec { timeout: Duration::from_millis(50), ..spec("spin") }).await;
+    assert_eq!(error.kind, ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_flood_of_output_is_bounded_and_the_reply_comes() {
+    let host = Host::new();
+    start(&host, spec("flood")).await.get().await.expect("replies");
+    let lines = host.seen.lines.lock();
+    assert!(lines.iter().map(|(_, text)| text.len()).sum::<usize>() < 300 << 10);
+    assert_eq!(lines.last().map(|(level, _)| *level), Some(LogLevel::Host));
+}
+
+#[tokio::test]
+async fn output_and_tracing_become_lines_of_the_log() {
+    let host = Host::new();
+    start(&host, spec("log")).await.get().await.expect("replies");
+    let levels: Vec<_> = host.seen.lines.lock().iter().map(|(level, _)| *level).collect();
+    for level in
+        [LogLevel::Stdout, LogLevel::Stderr, LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug]
+    {
+        assert!(levels.contains(&level), "{level:?} in {levels:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_the_function_returns_is_a_reply_marked_as_a_fault() {
+    let host = Host::new();
+    let (status, _) = start(&host, spec("fault")).await.get().await.expect("a reply all the same");
+    assert!(status.is_server_error());
+    assert!(matches!(host.seen.records.lock()[0].end, End::Replied { is_fault: true, .. }));
+}
+
+#[tokio::test]
+async fn bodies_of_megabytes_pass_through_both_ways() {
+    let host = Host::new();
+    let echo = start(&host, spec("echo")).await;
+    let body: Bytes = (0..3_000_000u32).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
+    for _ in 0..2 {
+        assert_eq!(echo.send(body.clone()).await.expect("replies").1, body);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_arrives_while_the_function_still_runs() {
+    let host = Host::new();
+    let stream = start(&host, spec("stream")).await;
+    let reply = stream.invoke(whole("")).await.expect("replies");
+    let ReplyBody::Stream(mut pieces) = reply.response.into_body() else { panic!("it streams") };
+    assert!(host.seen.records.lock().is_empty(), "not over yet");
+    let mut count = 0;
+    while pieces.recv().await.is_some() {
+        count += 1;
+    }
+    assert!(count > 2, "chunks and an end: {count}");
+    assert_eq!(host.seen.records.lock().len(), 1);
+    assert_eq!(stream.leases_back(1).await, (1, 0));
+}
+
+#[tokio::test]
+async fn self_waking_and_sleeping_guests_come_to_their_end() {
+    let host = Host::new();
+    for name in ["self_wake", "sleep"] {
+        start(&host, spec(name)).await.get().await.expect("replies");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_instance_serves_several_calls_at_once() {
+    let host = Host::new();
+    let spec = FunctionSpec { instance_concurrency: 8, ..spec("sleep") };
+    let sleep = start(&host, spec).await;
+    let calls = [sleep.get(), sleep.get(), sleep.get(), sleep.get()].map(Box::pin);
+    let [a, b, c, d] = calls;
+    let (a, b, c, d) = tokio::join!(a, b, c, d);
+    for reply in [a, b, c, d] {
+        reply.expect("each has its own reply");
+    }
+    assert_eq!(sleep.leases(), (4, 0));
+}
+
+#[tokio::test]
+async fn cpu_time_is_that_of_the_guest() {
+    let host = Host::new();
+    start(&host, spec("busy")).await.get().await.expect("replies");
+    let usage = host.seen.records.lock()[0].usage;
+    assert!(
+        usage.handler_cpu > Duration::from_millis(5) && usage.handler_cpu <= usage.handler_wall,
+        "{usage:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_environment_is_what_the_host_gives_and_nothing_of_its_own() {
+    let host = Host::new();
+    let (_, body) = start(&host, spec("env")).await.get().await.expect("replies");
+    let text = String::from_utf8_lossy(&body);
+    assert!(text.contains("GREETING=hello") && text.contains("FAAS_FUNCTION=env"), "{text}");
+    assert!(!text.contains("PATH="), "{text}");
+}
