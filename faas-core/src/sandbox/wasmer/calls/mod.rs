@@ -406,3 +406,6 @@ impl Calls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
