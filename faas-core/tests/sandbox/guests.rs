@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use faas_core::{
     invocation::{End, ErrorKind, FunctionSpec, InvocationError, ReplyBody},
-    sandbox::{Sandbox as _, wasmer::Tier},
+    sandbox::wasmer::Tier,
     transition::LogLevel,
 };
 

@@ -259,3 +259,32 @@ async fn guests_that_spin_leave_others_alone() {
     };
     tokio::join!(spun, served);
 }
+
+/// Interrupts meet guests wherever they are: in their own code, on the way into an import, on the way out of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_of_interrupts_leave_the_host_whole() {
+    let loops = [
+        "(loop $l (br $l)) (i32.const 1)",
+        "(loop $l (call $wake (local.get $call)) (br $l)) (i32.const 1)",
+        "(loop $l (drop (call $random_get (i32.const 1024) (i32.const 4096))) (br $l)) (i32.const 1)",
+        "(loop $l (drop (memory.grow (i32.const 1))) (br $l)) (i32.const 1)",
+        "(loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (br $l)) (i32.const 1)",
+        "(call $wake (local.get $call)) (i32.const 0)",
+    ];
+    let host = Host::new();
+    let sandboxes: Vec<_> = (0..24)
+        .map(|i| (spec_with_timeout(i / 6), loops[i as usize % 6]))
+        .map(|(spec, code)| (spec.clone(), host.sandbox(&poll(code), spec), code))
+        .collect();
+    let (host, sandboxes) = (&host, &sandboxes);
+    let worker = |seed: usize| async move {
+        for i in 0..40 {
+            let (spec, sandbox, code) = &sandboxes[(5 * seed + i) % sandboxes.len()];
+            let started = sandbox.start().await.expect("starts");
+            let error = host.function(spec.clone(), started.instance).get().await.expect_err("stopped");
+            assert_eq!(error.kind, ErrorKind::TimedOut, "{code}: {error}");
+        }
+    };
+    tokio::join!(worker(0), worker(1), worker(2), worker(3), worker(4), worker(5), worker(6), worker(7));
+    host.run(&poll("(return (call $reply (local.get $call)))"), spec()).await.expect("all is well");
+}

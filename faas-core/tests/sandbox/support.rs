@@ -24,9 +24,9 @@ use parking_lot::Mutex;
 
 /// Keeps records and log lines.
 #[derive(Default)]
-pub struct Seen {
-    pub records: Mutex<Vec<Record>>,
-    pub lines: Mutex<Vec<(LogLevel, String)>>,
+pub(crate) struct Seen {
+    pub(crate) records: Mutex<Vec<Record>>,
+    pub(crate) lines: Mutex<Vec<(LogLevel, String)>>,
 }
 
 impl Observer for Seen {
@@ -39,36 +39,36 @@ impl Observer for Seen {
     }
 }
 
-pub struct Host {
-    pub runtime: Arc<wasmer::Runtime>,
-    pub clock: SharedClock,
-    pub seen: Arc<Seen>,
+pub(crate) struct Host {
+    pub(crate) runtime: Arc<wasmer::Runtime>,
+    pub(crate) clock: SharedClock,
+    pub(crate) seen: Arc<Seen>,
 }
 
 impl Host {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_config(wasmer::Config { seed: Some([7; 32]), ..wasmer::Config::default() })
     }
 
-    pub fn with_config(config: wasmer::Config) -> Self {
+    pub(crate) fn with_config(config: wasmer::Config) -> Self {
         let (clock, seen) = (SystemClock::shared(), Arc::new(Seen::default()));
         let runtime = wasmer::Runtime::new(config, clock.clone(), seen.clone()).expect("a runtime");
         Host { runtime, clock, seen }
     }
 
     /// The function of a module in WAT, in a sandbox of `spec`. The fast tier: these tests check behaviour.
-    pub fn sandbox(&self, wat: &str, spec: FunctionSpec) -> Arc<dyn Sandbox> {
+    pub(crate) fn sandbox(&self, wat: &str, spec: FunctionSpec) -> Arc<dyn Sandbox> {
         let wasm = wat::parse_str(wat).expect("valid WAT");
         let module = self.runtime.load(&wasm, wasmer::Tier::Fast).expect("a module of this ABI");
         module.sandbox(Arc::new(spec), vec![("GREETING".into(), "hello".into())])
     }
 
-    pub async fn start(&self, wat: &str, spec: FunctionSpec) -> Result<Function<'_>, InvocationError> {
+    pub(crate) async fn start(&self, wat: &str, spec: FunctionSpec) -> Result<Function<'_>, InvocationError> {
         let started = self.sandbox(wat, spec.clone()).start().await?;
         Ok(self.function(spec, started.instance))
     }
 
-    pub fn function(&self, spec: FunctionSpec, instance: Arc<dyn Instance>) -> Function<'_> {
+    pub(crate) fn function(&self, spec: FunctionSpec, instance: Arc<dyn Instance>) -> Function<'_> {
         Function {
             host: self,
             spec: Arc::new(spec),
@@ -79,7 +79,7 @@ impl Host {
     }
 
     /// Starts the function, invokes it once with an empty body, and gives its whole reply.
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         wat: &str,
         spec: FunctionSpec,
@@ -89,7 +89,7 @@ impl Host {
 }
 
 /// A started instance.
-pub struct Function<'h> {
+pub(crate) struct Function<'h> {
     host: &'h Host,
     spec: Arc<FunctionSpec>,
     instance: Arc<dyn Instance>,
@@ -98,29 +98,32 @@ pub struct Function<'h> {
 }
 
 impl Function<'_> {
-    pub fn invocation(&self, body: RequestBody) -> Invocation {
+    pub(crate) fn invocation(&self, body: RequestBody) -> Invocation {
         let observer: SharedObserver = self.host.seen.clone();
         let tally = Tally::open("id".into(), self.spec.name.clone(), self.host.clock.clone(), observer);
         let request = http::Request::new(body);
         Invocation { function: self.spec.name.clone(), request, force_cold: false, tally }
     }
 
-    pub fn lease(&self) -> Lease {
+    pub(crate) fn lease(&self) -> Lease {
         let (released, condemned) = (self.released.clone(), self.condemned.clone());
         Lease::new(move |healthy| {
             (if healthy { &released } else { &condemned }).fetch_add(1, Ordering::SeqCst);
         })
     }
 
-    pub async fn invoke(&self, body: RequestBody) -> Result<faas_core::invocation::Reply, Failure> {
+    pub(crate) async fn invoke(&self, body: RequestBody) -> Result<faas_core::invocation::Reply, Failure> {
         self.instance.clone().invoke(self.invocation(body), self.lease()).await
     }
 
-    pub async fn get(&self) -> Result<(http::StatusCode, Bytes), InvocationError> {
+    pub(crate) async fn get(&self) -> Result<(http::StatusCode, Bytes), InvocationError> {
         self.send(Bytes::new()).await
     }
 
-    pub async fn send(&self, body: impl Into<Bytes>) -> Result<(http::StatusCode, Bytes), InvocationError> {
+    pub(crate) async fn send(
+        &self,
+        body: impl Into<Bytes>,
+    ) -> Result<(http::StatusCode, Bytes), InvocationError> {
         let reply = self.invoke(whole(body)).await.map_err(|failure| failure.error().clone())?;
         let status = reply.response.status();
         let mut bytes = Vec::new();
@@ -143,12 +146,12 @@ impl Function<'_> {
     }
 
     /// How many leases came back healthy, and how many condemned the instance.
-    pub fn leases(&self) -> (usize, usize) {
+    pub(crate) fn leases(&self) -> (usize, usize) {
         (self.released.load(Ordering::SeqCst), self.condemned.load(Ordering::SeqCst))
     }
 
     /// Waits until `n` leases have come back.
-    pub async fn leases_back(&self, n: usize) -> (usize, usize) {
+    pub(crate) async fn leases_back(&self, n: usize) -> (usize, usize) {
         loop {
             let (released, condemned) = self.leases();
             if released + condemned >= n {
@@ -159,12 +162,12 @@ impl Function<'_> {
     }
 }
 
-pub fn whole(body: impl Into<Bytes>) -> RequestBody {
+pub(crate) fn whole(body: impl Into<Bytes>) -> RequestBody {
     RequestBody::new(Full::new(body.into()).map_err(|never| match never {}))
 }
 
 /// A body that fails at its first frame.
-pub fn broken(error: &'static str) -> RequestBody {
+pub(crate) fn broken(error: &'static str) -> RequestBody {
     struct Broken(&'static str);
     impl http_body::Body for Broken {
         type Data = Bytes;
@@ -179,16 +182,16 @@ pub fn broken(error: &'static str) -> RequestBody {
     RequestBody::new(Broken(error))
 }
 
-pub fn spec() -> FunctionSpec {
+pub(crate) fn spec() -> FunctionSpec {
     FunctionSpec { memory_mib: 16, timeout: Duration::from_secs(20), ..FunctionSpec::new("f") }
 }
 
-pub fn spec_with_timeout(timeout_ms: u64) -> FunctionSpec {
+pub(crate) fn spec_with_timeout(timeout_ms: u64) -> FunctionSpec {
     FunctionSpec { timeout: Duration::from_millis(timeout_ms), ..spec() }
 }
 
 #[track_caller]
-pub fn assert_failed(
+pub(crate) fn assert_failed(
     result: Result<(http::StatusCode, Bytes), InvocationError>,
     kind: ErrorKind,
     message: &str,
@@ -199,7 +202,7 @@ pub fn assert_failed(
 
 /// A module around `body`, which defines `$poll` and may use the imports below, a 64 KiB page of memory, and at
 /// address 0 the head of an empty 200 reply, at 16 the text `hello`.
-pub fn module(body: &str) -> String {
+pub(crate) fn module(body: &str) -> String {
     format!(
         r#"(module
             (@custom "faas.manifest" "{{\"abi\":1,\"name\":\"f\",\"handler\":\"f\",\"kind\":\"http\"}}\n")
@@ -235,6 +238,6 @@ pub fn module(body: &str) -> String {
 }
 
 /// A module whose `poll` is `code`; `(local.get $call)` is the call's number.
-pub fn poll(code: &str) -> String {
+pub(crate) fn poll(code: &str) -> String {
     module(&format!("(func $poll (param $call i32) (result i32) (local $i i32) {code})"))
 }

@@ -5,8 +5,8 @@
 //! nothing is, and stops what is overdue in two steps:
 //!
 //! 1. it raises the guest's [`Alarm`], which every import checks: a guest that calls its host ends there;
-//! 2. a tick later it interrupts the guest by a signal (wasmer's host interrupt), and again at each tick until
-//!    the guest has left, because a signal that meets the guest outside its own code is ignored.
+//! 2. a tick later it interrupts the guest by a signal (wasmer's host interrupt), and again and again, in quicker
+//!    ticks, until the guest has left, because a signal that meets the guest outside its own code is ignored.
 //!
 //! The first step spares the second where it would be dangerous: see [`super::interrupt`].
 
@@ -25,6 +25,8 @@ use super::cpu::ThreadCpu;
 use crate::clock::{SharedClock, Time};
 
 const TICK: Duration = Duration::from_millis(1);
+// a guest that fills memory in a loop is in its own code for a hundredth of the time
+const TICK_WHILE_INTERRUPTING: Duration = Duration::from_micros(50);
 // a watchdog that parks at once would be woken by a system call at nearly every poll
 const IDLE_TICKS_BEFORE_PARKING: u32 = 50;
 
@@ -185,24 +187,30 @@ impl Shared {
             }
             let now = self.clock.now();
             // Interrupting under the lock: a guest cannot leave, and its store be reused, while it is signalled.
+            let mut is_interrupting = false;
             for watched in entered.slots.iter().flatten() {
-                watched.check(now);
+                is_interrupting |= watched.check(now);
             }
-            self.wake.wait_for(&mut entered, TICK);
+            let tick = if is_interrupting { TICK_WHILE_INTERRUPTING } else { TICK };
+            self.wake.wait_for(&mut entered, tick);
         }
     }
 }
 
 impl Watched {
-    fn check(&self, now: Time) {
+    /// Whether the guest has been sent a signal.
+    fn check(&self, now: Time) -> bool {
         if self.alarm.raised().is_some() {
             self.interrupter.interrupt();
-        } else if now >= self.bounds.deadline {
+            return true;
+        }
+        if now >= self.bounds.deadline {
             self.alarm.raise(Overdue::Wall);
         } else if let Some((clock, limit)) = self.cpu
             && clock.elapsed().is_some_and(|used| used >= limit)
         {
             self.alarm.raise(Overdue::Cpu);
         }
+        false
     }
 }
