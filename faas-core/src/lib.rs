@@ -1,16 +1,46 @@
 //! Serverless functions in Rust: write once, run in a metered sandbox on the laptop, ship anywhere.
 //!
+//! ```
+//! use faas_core::{Request, function};
+//!
+//! #[function]
+//! async fn hello(request: Request) -> String {
+//!     format!("Hello, {}!\n", request.uri().query().unwrap_or("world"))
+//! }
+//!
+//! faas_core::main!();
+//! ```
+//!
+//! That is a whole crate: `faas dev` serves it, and in `cargo test` the function is an `async fn` like any other.
+//! [`function`](macro@function) says what can be one.
+//!
+//! # Map
+//!
 //! ```text
-//! guest half (default, small)          host half (feature `host`, not on wasm)
-//!   function  event  context  error      clock  invocation  transition
-//!   abi  guest                           scheduler  pool  policy  stack
-//!                                        profile  billing
-//!                                        sandbox (native; wasm with feature `wasmer`)
+//! guest half (default, small)                host half (feature `host`, never on wasm)
+//!   function   what a function is              invocation  what flows: Invocation, Reply, Record
+//!   event      arguments and replies           scheduler   admission, queue     pool    who is warm
+//!   body context error                         policy      how long             clock   injected time
+//!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
+//!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
+//!                            abi: the contract between the halves
 //! ```
 //!
 //! This is the only file with feature `cfg`s for modules.
 
 pub mod abi;
+mod body;
+mod context;
+mod error;
+#[doc(hidden)]
+pub mod event;
+pub mod function;
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub mod guest;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod native;
 
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod billing;
@@ -32,3 +62,67 @@ pub mod scheduler;
 pub mod stack;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod transition;
+
+pub use body::Body;
+pub use bytes::Bytes;
+pub use context::Context;
+pub use error::{Error, Result};
+pub use event::{IntoResponse, Json};
+pub use faas_macros::function;
+pub use function::{Function, ReplyFuture};
+pub use http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+#[cfg(not(target_family = "wasm"))]
+pub use native::block_on;
+
+#[cfg(target_family = "wasm")]
+pub use guest::sleep;
+#[cfg(not(target_family = "wasm"))]
+pub use native::sleep;
+
+/// What a function is asked.
+pub type Request = http::Request<Body>;
+
+/// What a function replies.
+pub type Response = http::Response<Body>;
+
+/// Makes a crate of `#[function]`s a program: `faas_core::main!();`, once, in `src/main.rs`.
+///
+/// Compiled to wasm, the program exports what a host of [`abi`] calls. Elsewhere it tells which functions it has.
+#[cfg(target_family = "wasm")]
+#[macro_export]
+macro_rules! main {
+    () => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn faas_v1_init() -> i32 {
+            $crate::guest::init()
+        }
+
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn faas_v1_poll(call: u32) -> i32 {
+            $crate::guest::poll(call)
+        }
+
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn faas_v1_cancel(call: u32) {
+            $crate::guest::cancel(call)
+        }
+
+        fn main() {}
+    };
+}
+
+/// Makes a crate of `#[function]`s a program: `faas_core::main!();`, once, in `src/main.rs`.
+///
+/// Compiled to wasm, the program exports what a host of [`abi`] calls. Elsewhere it tells which functions it has.
+#[cfg(not(target_family = "wasm"))]
+#[macro_export]
+macro_rules! main {
+    () => {
+        fn main() {
+            $crate::native::main()
+        }
+    };
+}

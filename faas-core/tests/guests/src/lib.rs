@@ -1,1 +1,0 @@
-//! One tiny guest per behaviour: see `src/bin`.
