@@ -5,10 +5,15 @@
 //! function costs no task and no channel. Only a reply that is still being written when its head is ready gets a
 //! task of its own, so that a reader that is slow, or stops reading, cannot outstay the deadline.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Poll, Wake, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     fault,
@@ -108,6 +113,20 @@ struct Output {
     is_last: bool,
 }
 
+/// What a guest's operations and bodies wake. It keeps a wake that comes while the guest is still being polled on
+/// another thread, when the task itself would wake for nothing and then wait for ever.
+struct Wakeup(Notify);
+
+impl Wake for Wakeup {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
 struct Driver {
     instance: Arc<WasmInstance>,
     /// The call's number while the guest holds it.
@@ -116,6 +135,7 @@ struct Driver {
     deadline: Time,
     used: Used,
     cpu: Duration,
+    wakeup: Arc<Wakeup>,
     /// Made when the call first waits: most never do.
     timer: Option<BoxFuture<'static, ()>>,
     // both are taken when the call ends
@@ -134,6 +154,7 @@ impl Driver {
             deadline,
             used: Used::default(),
             cpu: Duration::ZERO,
+            wakeup: Arc::new(Wakeup(Notify::new())),
             timer: None,
             tally: Some(tally),
             lease: Some(lease),
@@ -197,19 +218,19 @@ impl Driver {
         let Some(number) = self.call else { return Err(platform("a call was polled after its end")) };
         let bounds = self.bounds();
         let function = self.instance.function.clone();
+        let waker = Waker::from(self.wakeup.clone());
         if function.habit.is_trusted() {
             let inline = poll_fn(|cx| match function.runtime.inline.try_take() {
                 None => Poll::Ready(None),
                 Some(_slot) => self
                     .instance
-                    .try_with(cx.waker(), |guest| self.instance.step(guest, number, cx.waker(), bounds))
+                    .try_with(cx.waker(), |guest| self.instance.step(guest, number, &waker, bounds))
                     .map(Some),
             });
             if let Some(step) = inline.await {
                 return Ok(step);
             }
         }
-        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         let instance = self.instance.clone();
         let step = move || instance.with(|guest| instance.step(guest, number, &waker, bounds));
         function
@@ -225,14 +246,10 @@ impl Driver {
         Bounds { deadline: self.deadline, cpu_left: limit.map(|limit| limit.saturating_sub(self.cpu)) }
     }
 
-    /// Waits until this task is woken, which is when something that the call waits for has happened.
+    /// Waits until something that the call waits for has happened, which may have been before now.
     async fn woken_or_overdue(&mut self) -> Result<(), InvocationError> {
-        let mut was_polled = false;
-        let woken =
-            poll_fn(
-                |_| if std::mem::replace(&mut was_polled, true) { Poll::Ready(()) } else { Poll::Pending },
-            );
-        self.before_deadline(woken).await
+        let wakeup = self.wakeup.clone();
+        self.before_deadline(wakeup.0.notified()).await
     }
 
     async fn before_deadline<T>(&mut self, future: impl Future<Output = T>) -> Result<T, InvocationError> {
