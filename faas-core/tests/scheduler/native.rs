@@ -1,0 +1,1 @@
+//! The scheduler over native functions: limits, panics, streaming.
