@@ -16,6 +16,8 @@ mod list;
 mod queue;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod types;
 

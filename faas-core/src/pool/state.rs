@@ -1,6 +1,6 @@
 //! The pool's state and its inputs.
 //!
-//! **Invariants**:
+//! **Invariants** (`tests.rs` checks them after every step of random histories):
 //! - The host's instances, in whatever state, are never more than [`Limits::max_instances`]; an instance starts
 //!   only while its function has fewer than `max_instances`, those of older generations included.
 //! - An instance serves at most `instance_concurrency` invocations, and only of its own generation; an
@@ -409,6 +409,11 @@ impl Pool {
     /// Invocations that run.
     pub fn running(&self) -> usize {
         self.running
+    }
+
+    #[cfg(test)]
+    pub(super) fn armed_timers(&self) -> usize {
+        self.timers.len()
     }
 
     // ---- steps that the inputs share ----------------------------------------------------------------------
