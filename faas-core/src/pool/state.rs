@@ -628,11 +628,12 @@ impl Pool {
     }
 
     fn expire_ticket(&mut self, now: Time, ticket: TicketId, at: Time, effects: &mut Vec<Effect>) {
-        let Some(waiter) = self.waiting.get(&ticket).filter(|waiter| waiter.deadline == Some(at)) else {
+        let Some(waiter) = self.waiting.get_mut(&ticket).filter(|waiter| waiter.deadline == Some(at)) else {
             return;
         };
         if matches!(waiter.place, Place::Pending | Place::Bound(_)) {
-            return; // what it waits for is on its way
+            waiter.deadline = None; // what it waits for is on its way; should a deploy undo that, it gets a new one
+            return;
         }
         let (function, waited) = (waiter.function, now.since(waiter.arrived));
         let limit = self.limit_in_the_way(function);

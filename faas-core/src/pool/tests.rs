@@ -388,3 +388,27 @@ fn timers_of_stopped_instances_do_not_pile_up() {
     }
     assert!(pool.armed_timers() < 100, "{}", pool.armed_timers());
 }
+
+#[test]
+fn a_deploy_gives_who_loses_their_start_another_deadline() {
+    let mut pool = Pool::new(LIMITS, FixedTtl(KEEP_ALIVE));
+    let (mut effects, ms) = (Vec::new(), |n| Time::EPOCH + Duration::from_millis(n));
+    let spec = FunctionSpec { max_instances: Some(1), ..FunctionSpec::new("a") };
+    let function = pool.deploy(ms(0), Arc::new(spec.clone()), &mut effects);
+    pool.acquire(ms(0), function, false, &mut effects);
+    let Decision::Wait { ticket, depth: Some(1) } = pool.acquire(ms(0), function, false, &mut effects) else {
+        panic!("the one instance is being started for another");
+    };
+    // room for both: the second is promised a place, and its deadline passes without consequence
+    let wide = FunctionSpec { instance_concurrency: 2, generation: 2, ..spec.clone() };
+    pool.deploy(ms(1), Arc::new(wide), &mut effects);
+    effects.clear();
+    pool.expire(ms(100), &mut effects);
+    assert_eq!(effects, []);
+    // and back: it waits for capacity again
+    pool.deploy(ms(100), Arc::new(FunctionSpec { generation: 3, ..spec }), &mut effects);
+    effects.clear();
+    pool.expire(ms(130), &mut effects);
+    let why = Refusal::WaitedTooLong { waited: Duration::from_millis(130), limit: Limit::Function(1) };
+    assert_eq!(effects, [Effect::Refuse { ticket, why }]);
+}
