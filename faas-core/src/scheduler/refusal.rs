@@ -21,7 +21,7 @@ pub(super) fn explain(name: &str, refusal: Refusal, failure: Option<&InvocationE
             throttled(format!("{} and none may wait (`max_queued` is 0); {}", taken(limit), advice(limit)))
         }
         Refusal::QueueFull { queued, limit } => throttled(format!(
-            "{} and {queued} invocations wait already (`max_queued`); {}",
+            "{} and its queue is full, {queued} waiting (`max_queued`); {}",
             taken(limit),
             advice(limit)
         )),
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn throttling_says_which_limit_and_what_to_do() {
         let say = |refusal| explain("hello", refusal, None).message;
-        insta::assert_snapshot!(say(Refusal::QueueFull { queued: 9, limit: Limit::Function(2) }), @"function `hello` is throttled: all 2 of its instances (`max_instances`) are taken and 9 invocations wait already (`max_queued`); send fewer at once, or raise the function's `max_instances` or concurrency");
+        insta::assert_snapshot!(say(Refusal::QueueFull { queued: 9, limit: Limit::Function(2) }), @"function `hello` is throttled: all 2 of its instances (`max_instances`) are taken and its queue is full, 9 waiting (`max_queued`); send fewer at once, or raise the function's `max_instances` or concurrency");
         insta::assert_snapshot!(say(Refusal::QueueFull { queued: 0, limit: Limit::Host(8) }), @"function `hello` is throttled: all 8 instances of the host (`max_instances`) are taken and none may wait (`max_queued` is 0); send fewer at once, or raise the host's `max_instances`");
         insta::assert_snapshot!(say(Refusal::WaitedTooLong { waited: Duration::from_secs(2), limit: Limit::Function(1) }), @"function `hello` is throttled: its one instance (`max_instances`) is taken and none became free in 2000 ms (`max_wait`); send fewer at once, or raise the function's `max_instances` or concurrency");
         insta::assert_snapshot!(say(Refusal::NoSuchFunction), @"no function `hello` is deployed: check the name, or deploy it first");

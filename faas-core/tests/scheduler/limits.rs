@@ -21,7 +21,7 @@ async fn what_does_not_fit_waits_and_what_may_not_wait_is_throttled() {
     }
     let throttled = error(calls.pop().expect("four")).await;
     assert_eq!(throttled.kind, ErrorKind::Throttled);
-    insta::assert_snapshot!(throttled.message, @"function `hello` is throttled: its one instance (`max_instances`) is taken and 2 invocations wait already (`max_queued`); send fewer at once, or raise the function's `max_instances` or concurrency");
+    insta::assert_snapshot!(throttled.message, @"function `hello` is throttled: its one instance (`max_instances`) is taken and its queue is full, 2 waiting (`max_queued`); send fewer at once, or raise the function's `max_instances` or concurrency");
     bench.run(ms(130)).await;
     let mut queued = Vec::new();
     for call in calls {

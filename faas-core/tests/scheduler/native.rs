@@ -156,9 +156,9 @@ async fn a_services_own_error_is_no_reply() {
 async fn an_instance_that_cannot_be_made_says_why() {
     let bench = Bench::new();
     let spec = Arc::new(FunctionSpec { init_timeout: ms(500), ..FunctionSpec::new("hello") });
-    type Made =
-        Result<tower::util::BoxCloneService<Request<RequestBody>, Response<Full<Bytes>>, BoxError>, BoxError>;
-    let factories: [(&str, fn() -> BoxFuture<'static, Made>); 3] = [
+    type Greeter = tower::util::BoxCloneService<Request<RequestBody>, Response<Full<Bytes>>, BoxError>;
+    type Factory = fn() -> BoxFuture<'static, Result<Greeter, BoxError>>;
+    let factories: [(&str, Factory); 3] = [
         ("the disk is full", || Box::pin(async { Err("the disk is full".into()) })),
         ("it panicked: no config", || Box::pin(async { panic!("no config") })),
         ("it took longer than its init timeout of 500 ms", || Box::pin(std::future::pending())),
