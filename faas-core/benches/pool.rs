@@ -3,13 +3,13 @@
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use faas_core::{
     clock::{SharedClock, SystemClock, Time},
     invocation::{FunctionSpec, Invocation, RequestBody, Tally},
     policy::FixedTtl,
-    pool::{Decision, Effect, Limits, Pool},
-    sandbox::scripted::Scripted,
+    pool::{Decision, Effect, Lease, Limits, Pool},
+    sandbox::{Sandbox, scripted::Scripted},
     scheduler::{Config, Deployment, Scheduler},
     transition::{SharedObserver, Unobserved},
 };
@@ -19,6 +19,8 @@ use tower::Service;
 const IDLE: [usize; 3] = [10, 1_000, 100_000];
 /// As many functions share the instances, where there are enough.
 const FUNCTIONS: usize = 100;
+/// So few that they are still in the cache when they are used.
+const FEW: BatchSize = BatchSize::NumIterations(64);
 const LIMITS: Limits =
     Limits { max_instances: 1 << 20, max_queued: 1 << 20, max_wait: Duration::from_secs(60) };
 
@@ -65,6 +67,17 @@ fn pool(c: &mut Criterion) {
 fn scheduler(c: &mut Criterion) {
     let mut group = c.benchmark_group("scheduler/warm call");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    group.bench_function("without scheduler", |b| {
+        let clock = SystemClock::shared();
+        let observer: SharedObserver = Arc::new(Unobserved);
+        let sandbox = Scripted::new(clock.clone(), Duration::ZERO, Duration::ZERO, "hi");
+        let instance = runtime.block_on(sandbox.start()).expect("it starts").instance;
+        b.iter_batched(
+            || (instance.clone(), invocation(&clock, &observer)),
+            |(instance, invocation)| runtime.block_on(instance.invoke(invocation, Lease::new(|_| ()))),
+            FEW,
+        );
+    });
     for idle in IDLE {
         let clock = SystemClock::shared();
         let observer: SharedObserver = Arc::new(Unobserved);
@@ -87,7 +100,7 @@ fn scheduler(c: &mut Criterion) {
             b.iter_batched(
                 || invocation(&clock, &observer),
                 |invocation| runtime.block_on(scheduler.call(invocation)),
-                criterion::BatchSize::SmallInput,
+                FEW,
             );
         });
     }
