@@ -3,11 +3,16 @@
 //! State machines take `now` as an argument; services take a [`Clock`]. A lint (`clippy.toml`) refuses ambient
 //! time anywhere else, which is what makes an hour of keep-alive a matter of milliseconds in a test.
 
+mod virtual_clock;
+
+pub use virtual_clock::VirtualClock;
+
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     ops::{Add, Sub},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -102,4 +107,19 @@ impl Clock for SystemClock {
         let at = self.started + (self.started.elapsed() + left);
         Box::pin(tokio::time::sleep_until(at.into()))
     }
+}
+
+/// Runs `future` until it ends or `clock` reaches `until`, whichever comes first; `None` if it was the clock.
+///
+/// No timer is made for a future that is ready at once.
+pub async fn within<F: Future>(clock: &dyn Clock, until: Time, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut sleep: Option<BoxFuture<'static, ()>> = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        sleep.get_or_insert_with(|| clock.sleep_until(until)).as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }

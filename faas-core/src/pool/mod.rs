@@ -1,5 +1,26 @@
-//! The warm pool.
+//! The warm pool: which instances exist, which are free, who waits, and who goes first.
+//!
+//! [`Pool`] is a state machine. It is told what happened and when, and answers with what to do; it does no IO,
+//! takes no lock and reads no clock, so the scheduler drives live traffic with it, tests drive it through
+//! thousands of random histories, and a simulator can drive it from a trace. It knows instances by number only.
+//!
+//! ```text
+//! state    the machine's inputs            types   the words: decisions, effects, refusals
+//! growth   who gets room for an instance   queue   who waits, in order of arrival
+//! lease    the guard around one use        table, list, timers   what makes it O(1) or O(log n)
+//! ```
 
+mod growth;
 mod lease;
+mod list;
+mod queue;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod types;
 
 pub use lease::Lease;
+pub use state::Pool;
+pub use types::{Decision, Effect, FunctionId, FunctionStatus, InstanceId, Limit, Limits, Refusal, TicketId};

@@ -8,6 +8,8 @@
 //! - `wasmer`: compiled wasm guests (feature `wasmer`).
 
 pub mod native;
+#[doc(hidden)]
+pub mod scripted;
 #[cfg(feature = "wasmer")]
 pub mod wasmer;
 

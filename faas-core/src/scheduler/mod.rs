@@ -1,1 +1,79 @@
 //! The scheduler: admission, queue and warm pool behind one `tower::Service`.
+//!
+//! An [`Invocation`](crate::invocation::Invocation) goes in; the scheduler finds it an instance (a warm one, or a
+//! fresh one, or a place in the queue, or none), hands it over with a [`Lease`](crate::pool::Lease), and the
+//! instance replies. Every decision is [`Pool`](crate::pool::Pool)'s; this is the shell that carries them out: it
+//! holds the lock and the instances, starts them on tokio, keeps the timers, and tells the observer.
+//!
+//! ```text
+//! service   Scheduler: the tower Service, and deploy, retire, snapshot, shutdown
+//! shared    the lock, and how the pool's effects are carried out
+//! wait      an invocation in the queue, cancelled by dropping it
+//! refusal   the pool's refusals in words
+//! ```
+//!
+//! **Invariants**: what belongs to users (instances, sandboxes, observers, wakers) never runs under the lock.
+//! Nothing is acquired in `poll_ready`, so nothing can leak from a service that is polled and never called.
+
+mod refusal;
+mod service;
+mod shared;
+mod wait;
+
+use std::{sync::Arc, time::Duration};
+
+pub use service::Scheduler;
+
+use crate::{
+    invocation::FunctionSpec,
+    policy::{FixedTtl, KeepAlive},
+    pool::{FunctionStatus, Limits},
+    sandbox::Sandbox,
+};
+
+/// What a scheduler decides by.
+#[derive(Debug)]
+pub struct Config {
+    /// How much may run and wait.
+    pub limits: Limits,
+    /// How long idle instances are kept warm.
+    pub keep_alive: Box<dyn KeepAlive>,
+}
+
+/// Settings for a laptop: 1,000 instances (AWS Lambda's default for an account), 1,000 queued invocations a
+/// function for up to 10 s, and 10 minutes of keep-alive (what OpenWhisk and many measurements of clouds use).
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            limits: Limits { max_instances: 1000, max_queued: 1000, max_wait: Duration::from_secs(10) },
+            keep_alive: Box::new(FixedTtl(Duration::from_secs(600))),
+        }
+    }
+}
+
+/// A generation of a function, ready to be served.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// Its name and settings.
+    pub spec: Arc<FunctionSpec>,
+    /// Where its instances come from.
+    pub sandbox: Arc<dyn Sandbox>,
+}
+
+/// How a scheduler stands at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Every deployed function, by name.
+    pub functions: Vec<FunctionStatus>,
+    /// Instances on the host in whatever state, those of retired functions included.
+    pub instances: usize,
+    /// Invocations that run.
+    pub running: usize,
+}
+
+impl Snapshot {
+    /// The function of that name.
+    pub fn function(&self, name: &str) -> Option<&FunctionStatus> {
+        self.functions.iter().find(|f| &*f.spec.name == name)
+    }
+}

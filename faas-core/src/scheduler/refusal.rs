@@ -1,0 +1,80 @@
+//! The pool's refusals in words: which limit, and what to do.
+
+use crate::{
+    invocation::{ErrorKind, InvocationError},
+    pool::{Limit, Refusal},
+};
+
+/// `failure` is why the start failed, where that is the refusal.
+pub(super) fn explain(name: &str, refusal: Refusal, failure: Option<&InvocationError>) -> InvocationError {
+    let throttled = |text: String| {
+        InvocationError::new(ErrorKind::Throttled, format!("function `{name}` is throttled: {text}"))
+    };
+    match refusal {
+        Refusal::QueueFull { limit: Limit::Function(0), .. } => {
+            throttled("its `max_instances` is 0, so that it cannot run; raise it".into())
+        }
+        Refusal::QueueFull { limit: Limit::Host(0), .. } => {
+            throttled("the host's `max_instances` is 0, so that nothing can run; raise it".into())
+        }
+        Refusal::QueueFull { queued: 0, limit } => {
+            throttled(format!("{} and none may wait (`max_queued` is 0); {}", taken(limit), advice(limit)))
+        }
+        Refusal::QueueFull { queued, limit } => throttled(format!(
+            "{} and its queue is full, {queued} waiting (`max_queued`); {}",
+            taken(limit),
+            advice(limit)
+        )),
+        Refusal::WaitedTooLong { waited, limit } => throttled(format!(
+            "{} and none became free in {} ms (`max_wait`); {}",
+            taken(limit),
+            waited.as_millis(),
+            advice(limit)
+        )),
+        Refusal::StartFailed => failure.cloned().unwrap_or_else(|| {
+            InvocationError::new(
+                ErrorKind::InitFailed,
+                format!("an instance of `{name}` could not be started"),
+            )
+        }),
+        Refusal::NoSuchFunction => InvocationError::new(
+            ErrorKind::NotFound,
+            format!("no function `{name}` is deployed: check the name, or deploy it first"),
+        ),
+        Refusal::ShuttingDown => InvocationError::new(
+            ErrorKind::ShuttingDown,
+            format!("the host is shutting down and takes no more invocations of `{name}`: retry elsewhere"),
+        ),
+    }
+}
+
+fn taken(limit: Limit) -> String {
+    match limit {
+        Limit::Function(1) => "its one instance (`max_instances`) is taken".into(),
+        Limit::Function(max) => format!("all {max} of its instances (`max_instances`) are taken"),
+        Limit::Host(max) => format!("all {max} instances of the host (`max_instances`) are taken"),
+    }
+}
+
+fn advice(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Function(_) => "send fewer at once, or raise the function's `max_instances` or concurrency",
+        Limit::Host(_) => "send fewer at once, or raise the host's `max_instances`",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn throttling_says_which_limit_and_what_to_do() {
+        let say = |refusal| explain("hello", refusal, None).message;
+        insta::assert_snapshot!(say(Refusal::QueueFull { queued: 9, limit: Limit::Function(2) }), @"function `hello` is throttled: all 2 of its instances (`max_instances`) are taken and its queue is full, 9 waiting (`max_queued`); send fewer at once, or raise the function's `max_instances` or concurrency");
+        insta::assert_snapshot!(say(Refusal::QueueFull { queued: 0, limit: Limit::Host(8) }), @"function `hello` is throttled: all 8 instances of the host (`max_instances`) are taken and none may wait (`max_queued` is 0); send fewer at once, or raise the host's `max_instances`");
+        insta::assert_snapshot!(say(Refusal::WaitedTooLong { waited: Duration::from_secs(2), limit: Limit::Function(1) }), @"function `hello` is throttled: its one instance (`max_instances`) is taken and none became free in 2000 ms (`max_wait`); send fewer at once, or raise the function's `max_instances` or concurrency");
+        insta::assert_snapshot!(say(Refusal::NoSuchFunction), @"no function `hello` is deployed: check the name, or deploy it first");
+    }
+}

@@ -1,0 +1,6 @@
+//! The scheduler as its users see it: a tower service over sandboxes, in virtual time.
+
+mod bench_top;
+mod lifecycle;
+mod limits;
+mod native;
