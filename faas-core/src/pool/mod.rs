@@ -5,16 +5,22 @@
 //! thousands of random histories, and a simulator can drive it from a trace. It knows instances by number only.
 //!
 //! ```text
-//! state    the machine's inputs            types   the words: decisions, effects, refusals
-//! growth   who gets room for an instance   queue   who waits, in order of arrival
-//! lease    the guard around one use        table, list, timers   what makes it O(1) or O(log n)
+//! types    the words: decisions, effects, refusals   state     what it knows, and its invariants
+//! inputs   what it is told                           steps     what the inputs share
+//! growth   who gets room for an instance             shelves   which list an instance is in
+//! queue    who waits, in order of arrival            deadlines what time does
+//! lease    the guard around one use                  table, list, timers: what makes it O(1) or O(log n)
 //! ```
 
+mod deadlines;
 mod growth;
+mod inputs;
 mod lease;
 mod list;
 mod queue;
+mod shelves;
 mod state;
+mod steps;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,125 @@
+//! Steps that the inputs share. Each leaves the instance and the tickets it touches where they belong.
+
+use super::{
+    Effect, FunctionId, InstanceId, Limit, Pool, TicketId,
+    queue::Place,
+    state::{Shelf, Stage, Waiter},
+};
+use crate::{clock::Time, invocation::Start, transition::StopReason};
+
+impl Pool {
+    /// Every input that may have freed something ends here.
+    pub(super) fn after(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
+        self.cover(function);
+        self.ask_for_room(function);
+        self.give_room(now, effects);
+    }
+
+    /// Lets a ready, unshelved instance serve whoever waits, then puts it where it belongs.
+    pub(super) fn serve(&mut self, now: Time, index: u32, start: Start, effects: &mut Vec<Effect>) {
+        let function = self.instances.at(index).function;
+        loop {
+            let Stage::Ready { serving, .. } = self.instances.at(index).stage else {
+                unreachable!("the caller passes a ready instance");
+            };
+            let f = self.functions.at(function.0.index);
+            if serving == 0 && f.queue.is_forced_next() && start == Start::Warm {
+                break; // it makes room for the instance that the oldest insists on
+            }
+            if serving == f.instance_concurrency() {
+                break;
+            }
+            let Some(ticket) = f.queue.next() else { break };
+            self.run(now, ticket, index, start, effects);
+        }
+        self.shelve(now, index);
+        if self.is_closing && self.shelf(index) == Shelf::Idle {
+            self.stop(index, StopReason::Shutdown, effects);
+        }
+    }
+
+    /// Lends an unshelved instance to a ticket.
+    pub(super) fn run(
+        &mut self,
+        now: Time,
+        ticket: TicketId,
+        index: u32,
+        start: Start,
+        effects: &mut Vec<Effect>,
+    ) {
+        let waiter = self.forget(ticket).expect("a ticket in a queue waits");
+        self.lend(index);
+        let instance = InstanceId(self.instances.key_at(index));
+        effects.push(Effect::Run { ticket, instance, start, waited: now.since(waiter.arrived) });
+    }
+
+    /// Lends an unshelved instance.
+    pub(super) fn lend(&mut self, index: u32) {
+        let Stage::Ready { serving, .. } = &mut self.instances.at(index).stage else {
+            unreachable!("only a ready instance is lent");
+        };
+        *serving += 1;
+        self.running += 1;
+    }
+
+    /// Takes a ticket out of wherever it waits.
+    pub(super) fn forget(&mut self, ticket: TicketId) -> Option<Waiter> {
+        let waiter = self.waiting.remove(&ticket)?;
+        self.functions.at(waiter.function.0.index).queue.remove(ticket, waiter.place);
+        Some(waiter)
+    }
+
+    /// Forgets an instance, in whatever stage.
+    pub(super) fn stop(&mut self, index: u32, reason: StopReason, effects: &mut Vec<Effect>) {
+        let was_idle = self.unshelve(index) == Shelf::Idle;
+        let key = self.instances.key_at(index);
+        let slot = self.instances.remove(key).expect("the caller holds the index of an instance that exists");
+        let f = self.functions.at(slot.function.0.index);
+        f.alive -= 1;
+        if slot.stage == (Stage::Starting { bound: None }) {
+            f.open_starts -= 1;
+        }
+        self.reclaim(slot.function);
+        let idle_since = was_idle.then_some(slot.idle_since);
+        effects.push(Effect::Stop { instance: InstanceId(key), reason, idle_since });
+    }
+
+    /// Forgets a retired function once its last instance has stopped.
+    pub(super) fn reclaim(&mut self, function: FunctionId) {
+        if self.functions.get(function.0).is_some_and(|f| f.is_retired && f.alive == 0) {
+            self.functions.remove(function.0);
+        }
+    }
+
+    /// Takes everything of the current epoch out of service.
+    pub(super) fn supersede(&mut self, function: FunctionId, effects: &mut Vec<Effect>) {
+        let at = function.0.index;
+        while let Some(index) = self.functions.at(at).idle.back() {
+            self.stop(index, StopReason::Replaced, effects);
+        }
+        while let Some(index) = self.functions.at(at).starting.back() {
+            if let Stage::Starting { bound: Some(ticket) } = self.instances.at(index).stage {
+                self.waiting.get_mut(&ticket).expect("a bound ticket waits").place = Place::Forced;
+                self.functions.at(at).queue.forced.insert(ticket);
+            }
+            self.stop(index, StopReason::Replaced, effects);
+        }
+        while let Some(index) = self.functions.at(at).partly.back() {
+            self.unshelve(index);
+        }
+        let f = self.functions.at(at);
+        f.epoch += 1;
+        for ticket in std::mem::take(&mut f.queue.pending) {
+            f.queue.queued.insert(ticket);
+            self.waiting.get_mut(&ticket).expect("a pending ticket waits").place = Place::Queued;
+        }
+    }
+
+    pub(super) fn limit_in_the_way(&mut self, function: FunctionId) -> Limit {
+        let f = self.functions.at(function.0.index);
+        match f.spec.max_instances {
+            Some(max) if f.alive >= max as usize => Limit::Function(max),
+            _ => Limit::Host(self.limits.max_instances),
+        }
+    }
+}
