@@ -4,8 +4,10 @@
 //! learns, it learns from the arguments. One file for each policy.
 
 mod fixed_ttl;
+mod until_evicted;
 
 pub use fixed_ttl::FixedTtl;
+pub use until_evicted::UntilEvicted;
 
 use std::{fmt::Debug, time::Duration};
 

@@ -1,0 +1,4 @@
+//! Bills: those that providers publish, to the cent, and laws that every bill obeys.
+
+mod laws;
+mod published;
