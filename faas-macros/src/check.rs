@@ -84,7 +84,7 @@ fn qualifiers(function: &ItemFn, mistakes: &mut Mistakes) {
     if let Some(constness) = sig.constness {
         mistakes.add(constness.span(), "a function cannot be `const`");
     }
-    if let Some(unsafety) = sig.unsafety {
+    if let syn::Safety::Unsafe(unsafety) = sig.safety {
         mistakes
             .add(unsafety.span(), "a function cannot be `unsafe`: whoever invokes it can promise nothing");
     }

@@ -48,7 +48,7 @@ async fn quote(order: Order) -> Result<Quote> {
             .ok_or_else(|| Error::client(format!("the price of `{}` is out of range", item.sku)))?;
     }
     // ten per cent off from a hundred
-    let discount_cents = if subtotal_cents >= 100_00 { subtotal_cents / 10 } else { 0 };
+    let discount_cents = if subtotal_cents >= 10_000 { subtotal_cents / 10 } else { 0 };
     Ok(Quote { subtotal_cents, discount_cents, total_cents: subtotal_cents - discount_cents })
 }
 
