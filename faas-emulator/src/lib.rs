@@ -1,1 +1,45 @@
-//! A serverless cloud on the laptop.
+//! A serverless cloud on the laptop: the `faas` command, and the parts it is made of.
+//!
+//! ```text
+//! commands ─▶ host: gateway ─▶ scheduler (faas-core) ─▶ sandbox
+//!    │          ▲   ▲            └▶ meter ─▶ console
+//!    │          │   └ trigger: clients on a socket
+//!    └─▶ reload ┘ new generations
+//! ```
+//!
+//! - [`commands`]: one file a command.
+//! - [`trigger`]: the outside world. [`gateway`]: HTTP to invocations and back.
+//! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs.
+//! - [`reload`]: from saved source to served function.
+//! - [`console`]: what is said meanwhile.
+//!
+//! Everything about running, limiting and billing functions is `faas-core`'s; this crate connects it to sockets,
+//! files and people.
+
+pub mod commands;
+pub mod console;
+pub mod error;
+pub mod gateway;
+pub mod host;
+pub mod meter;
+pub mod paths;
+pub mod reload;
+pub mod trigger;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// The `faas` command, from its arguments to its exit code.
+pub fn main() -> ExitCode {
+    match commands::run(commands::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            use std::io::Write as _;
+            let style = anstyle::AnsiColor::Red.on_default().bold();
+            // with standard error closed there is nobody to tell
+            let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,2 +1,5 @@
 //! The `faas` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    faas_emulator::main()
+}

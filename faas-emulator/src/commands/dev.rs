@@ -1,0 +1,174 @@
+//! `faas dev`: serves functions and reloads them, until Ctrl-C.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use tokio::signal;
+
+use super::stderr_has_color;
+use crate::{
+    console::{Format, event::Event},
+    error::Error,
+    host::{DEFAULT_PROFILE, Host, Setup},
+    paths::Running,
+    reload::{load::Loader, project, session::Session},
+    trigger::http,
+};
+
+/// Options of `faas dev`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// A crate, a workspace, a folder of .wasm files or one .wasm file; the crate around here when absent
+    path: Option<PathBuf>,
+    /// The port to listen on; 0 takes any that is free
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    /// The address to listen on: other machines reach the functions if it is not a loopback one
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDR")]
+    host: IpAddr,
+    /// Whose limits and prices apply
+    #[arg(long = "as", value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
+    profile: String,
+    /// Build as it would be shipped: with the crate's own release profile
+    #[arg(long)]
+    release: bool,
+    /// Build once and do not watch for changes
+    #[arg(long)]
+    no_watch: bool,
+    /// Print one JSON object an event
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code of a process that was interrupted, as shells have it: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Serves until the first Ctrl-C, then drains; a second one ends it at once.
+///
+/// # Errors
+/// When there is nothing to serve, or the port cannot be had.
+pub async fn run(options: Options) -> Result<ExitCode, Error> {
+    let format = if options.json { Format::Json } else { Format::Text };
+    let host = Host::new(Setup {
+        profile: options.profile.clone(),
+        format,
+        out: Box::new(anstream::AutoStream::auto(std::io::stdout())),
+    })?;
+    let result = serve(&options, &host).await;
+    let console = host.console().clone();
+    super::close(console).await?;
+    result
+}
+
+async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCode, Error> {
+    let (console, clock) = (host.console(), host.clock());
+    let mut interrupts = Interrupts::listen()?;
+    let path = options.path.clone();
+    let project = super::blocking(move || project::find(path.as_deref())).await?;
+    let listener = http::bind(options.host, options.port).await?;
+    let addr = listener
+        .local_addr()
+        .map_err(|why| Error::failed(format!("the port that was taken cannot be named: {why}")))?;
+    console.say(Event::Listening { addr, profile: options.profile.clone() });
+    if !addr.ip().is_loopback() {
+        console.say(Event::Notice(format!("{addr} can be reached from other machines")));
+    }
+    let loader = Loader {
+        project: project.clone(),
+        release: options.release,
+        color: !options.json && stderr_has_color(),
+        runtime: host.runtime().clone(),
+        clock: clock.clone(),
+    };
+    let mut session =
+        Session::new(host.clone(), console.clone(), clock.clone(), loader, options.path.clone());
+    // clients that come before the first build is ready wait in the listener's queue
+    tokio::select! {
+        first = session.first(!options.no_watch) => first?,
+        () = interrupts.next() => return Ok(ExitCode::from(INTERRUPTED)),
+    }
+    let running = Running { url: format!("http://{addr}"), pid: std::process::id() };
+    let announced = running.announce(&project);
+
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async move {
+        // dropped or sent, it is over
+        let _ = stopped.await;
+    };
+    let server = tokio::spawn(http::serve(listener, host.gateway().clone(), clock.clone(), stopped));
+    let followed = async {
+        if options.no_watch {
+            return std::future::pending().await;
+        }
+        session.follow().await
+    };
+    // dropping the session ends a build that runs
+    tokio::select! {
+        failed = followed => {
+            let Err(error) = failed;
+            return Err(error);
+        }
+        () = interrupts.next() => {}
+    }
+    drop(announced);
+    drop(stop);
+    let drain = async {
+        if let Ok(connections) = server.await {
+            console.say(Event::Draining(connections.count()));
+            connections.shutdown().await;
+        }
+        host.shutdown().await;
+    };
+    let code = tokio::select! {
+        () = drain => ExitCode::SUCCESS,
+        () = interrupts.next() => ExitCode::from(INTERRUPTED),
+    };
+    console.say(Event::Bill(host.meter().bill()));
+    Ok(code)
+}
+
+/// Ctrl-C and SIGTERM, one after the other.
+struct Interrupts {
+    #[cfg(unix)]
+    terminate: signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: signal::unix::Signal,
+}
+
+impl Interrupts {
+    #[cfg(unix)]
+    fn listen() -> Result<Self, Error> {
+        use signal::unix::{SignalKind, signal};
+        let listen = |kind| {
+            signal(kind).map_err(|why| Error::failed(format!("signals cannot be listened for: {why}")))
+        };
+        Ok(Interrupts {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Result<Self, Error> {
+        Ok(Interrupts {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        // without a handler the process ends at once, which is what is left
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line: one file a command, each with its options and a `run`.
+
+pub mod completions;
+pub mod dev;
+pub mod invoke;
+pub mod list;
+pub mod new;
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::{Parser, Subcommand};
+
+use crate::{console::Console, error::Error, reload::load::LoadError};
+
+/// A serverless cloud on the laptop: runs Rust functions cold, warm, limited, metered and billed.
+#[derive(Debug, Parser)]
+#[command(name = "faas", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve functions, and reload them when their sources change
+    Dev(dev::Options),
+    /// Invoke one function, and say what it cost
+    Invoke(invoke::Options),
+    /// Begin a crate with a function
+    New(new::Options),
+    /// List functions, their routes and settings
+    List(list::Options),
+    /// Print completions for a shell
+    Completions(completions::Options),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What it could not do, in words for a person.
+pub fn run(cli: Cli) -> Result<ExitCode, Error> {
+    match cli.command {
+        Command::Dev(options) => block_on(dev::run(options)),
+        Command::Invoke(options) => block_on(invoke::run(options)),
+        Command::New(options) => new::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::List(options) => block_on(list::run(options)).map(|()| ExitCode::SUCCESS),
+        Command::Completions(options) => completions::run(&options).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Runs a command. One worker a core, and two at least: a guest that computes may hold one.
+fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(2))
+        .enable_all()
+        .build()
+        .map_err(|why| Error::failed(format!("the operating system refuses threads: {why}")))?;
+    let result = runtime.block_on(command);
+    // whatever still compiles or computes on a thread of its own ends with the process
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs what blocks where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|why| Err(Error::failed(format!("a part of the emulator failed: {why}"))))
+}
+
+/// Lets the console write what it still has to say.
+async fn close(console: Arc<Console>) -> Result<(), Error> {
+    blocking(move || {
+        console.close();
+        Ok(())
+    })
+    .await
+}
+
+/// The error of a build whose words have been printed as they came.
+fn told_already(error: LoadError) -> Error {
+    match error {
+        LoadError::Compile(_) => Error::failed("the build failed: the compiler says why above"),
+        LoadError::Other(error) => error,
+    }
+}
+
+/// Whether the compiler's words should be coloured.
+fn stderr_has_color() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_words_are_told_with_the_right_ones() {
+        let told = |args: &[&str]| {
+            let error = Cli::try_parse_from(args).expect_err("wrong");
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
+        };
+        insta::assert_snapshot!(told(&["faas", "def"]), @r"
+        error: unrecognized subcommand 'def'
+
+          tip: a similar subcommand exists: 'dev'
+
+        Usage: faas <COMMAND>
+
+        For more information, try '--help'.
+        ");
+        insta::assert_snapshot!(told(&["faas", "dev", "--port", "70000"]), @r"
+        error: invalid value '70000' for '--port <PORT>': 70000 is not in 0..=65535
+
+        For more information, try '--help'.
+        ");
+        insta::assert_snapshot!(told(&["faas", "new", "x", "--template", "grpc"]), @r"
+        error: invalid value 'grpc' for '--template <TEMPLATE>'
+          [possible values: http, event, axum]
+
+        For more information, try '--help'.
+        ");
+    }
+}

@@ -1,0 +1,154 @@
+//! What the console can be told. Plain data: how it looks is decided by [`super::text`] and [`super::json`].
+
+use std::{path::PathBuf, time::Duration};
+
+use faas_core::{
+    billing::Charge,
+    invocation::Record,
+    transition::{LogLine, StopReason},
+};
+use rust_decimal::Decimal;
+
+/// Something that a person, or a program that reads `--json`, may want to know.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The server takes connections. The first event of all.
+    Listening {
+        /// Where.
+        addr: std::net::SocketAddr,
+        /// Whose rules and prices apply.
+        profile: String,
+    },
+    /// A line of a build's progress.
+    Progress(String),
+    /// Something was done or noticed that the person did not ask for.
+    Notice(String),
+    /// The first build is served.
+    Built {
+        /// What is served.
+        functions: Vec<Served>,
+        /// Cargo's share, if cargo ran.
+        cargo: Option<Duration>,
+        /// Ours: loading, compiling, swapping.
+        ours: Duration,
+    },
+    /// A build that is not served, and why: the compiler's words, or ours.
+    BuildFailed {
+        /// The words, as they are.
+        message: String,
+        /// Whether an older generation is still being served.
+        still_serving: bool,
+    },
+    /// A later build is served.
+    Reloaded {
+        /// The files that caused it.
+        changed: Vec<PathBuf>,
+        /// What is new or has changed.
+        functions: Vec<Served>,
+        /// Names of functions that are gone.
+        retired: Vec<String>,
+        /// From the save to the moment the new generation answers.
+        since_save: Duration,
+        /// Cargo's share, if cargo ran.
+        cargo: Option<Duration>,
+    },
+    /// An instance is ready.
+    Started {
+        /// Its function.
+        function: String,
+        /// Its generation.
+        generation: u64,
+        /// How long start and init took.
+        took: Duration,
+    },
+    /// An instance is gone.
+    Stopped {
+        /// Its function.
+        function: String,
+        /// Its generation.
+        generation: u64,
+        /// Why.
+        reason: StopReason,
+    },
+    /// An invocation has ended.
+    Invocation(Box<Invoked>),
+    /// Invocations of one function within a second, too many for a line each.
+    Many(Many),
+    /// A guest wrote a line.
+    Log(LogLine),
+    /// So many events did not fit.
+    Dropped(u64),
+    /// The server takes no new requests and waits for these.
+    Draining(usize),
+    /// What it all cost.
+    Bill(Bill),
+}
+
+/// A function that is being served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Its name.
+    pub function: String,
+    /// Its generation.
+    pub generation: u64,
+    /// The method it answers; `*` for every one.
+    pub method: String,
+    /// Its route.
+    pub route: String,
+}
+
+/// An invocation that has ended, priced.
+#[derive(Debug, Clone)]
+pub struct Invoked {
+    /// What became of it.
+    pub record: Record,
+    /// What it is billed.
+    pub charge: Charge,
+    /// What all have cost so far, this one included.
+    pub total_usd: Decimal,
+}
+
+/// A second's worth of invocations of one function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Many {
+    /// The function.
+    pub function: String,
+    /// How many there were.
+    pub count: u64,
+    /// How many of them were cold.
+    pub cold: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// Half of them took at most this long.
+    pub p50: Duration,
+    /// 99 of 100 took at most this long.
+    pub p99: Duration,
+    /// What all invocations of all functions have cost so far.
+    pub total_usd: Decimal,
+}
+
+/// What it all cost, by function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bill {
+    /// Whose prices.
+    pub profile: String,
+    /// A line for each function.
+    pub lines: Vec<BillLine>,
+    /// Their sum.
+    pub total_usd: Decimal,
+}
+
+/// A function's part of the bill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BillLine {
+    /// The function.
+    pub function: String,
+    /// Requests billed.
+    pub requests: u64,
+    /// Memory times time, in GB-seconds.
+    pub gb_seconds: Decimal,
+    /// CPU time, in milliseconds.
+    pub cpu_ms: Decimal,
+    /// Dollars.
+    pub usd: Decimal,
+}

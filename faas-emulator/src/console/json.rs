@@ -1,0 +1,200 @@
+//! How events look to a program: one JSON object a line. Pure.
+//!
+//! Names and units are part of the interface: fields are added, never renamed. Durations are milliseconds, dollars
+//! are strings, because they are exact.
+
+use std::time::Duration;
+
+use faas_core::{
+    invocation::{End, Start},
+    transition::StopReason,
+};
+use serde_json::{Value, json};
+
+use super::event::{Event, Served};
+
+/// The event as one line with its newline.
+pub fn render(event: &Event) -> String {
+    let mut line = value(event).to_string();
+    line.push('\n');
+    line
+}
+
+fn value(event: &Event) -> Value {
+    match event {
+        Event::Listening { addr, profile } => json!({
+            "event": "listening",
+            "url": format!("http://{addr}"),
+            "addr": addr.ip().to_string(),
+            "port": addr.port(),
+            "profile": profile,
+            "pid": std::process::id(),
+        }),
+        Event::Progress(text) => json!({ "event": "progress", "text": text }),
+        Event::Notice(text) => json!({ "event": "notice", "text": text }),
+        Event::Built { functions, cargo, ours } => json!({
+            "event": "built",
+            "functions": functions.iter().map(served).collect::<Vec<_>>(),
+            "cargo_ms": cargo.map(ms),
+            "ours_ms": ms(*ours),
+        }),
+        Event::BuildFailed { message, still_serving } => json!({
+            "event": "build_failed",
+            "message": message,
+            "still_serving": still_serving,
+        }),
+        Event::Reloaded { changed, functions, retired, since_save, cargo } => json!({
+            "event": "reloaded",
+            "functions": functions.iter().map(served).collect::<Vec<_>>(),
+            "retired": retired,
+            "changed": changed.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
+            "since_save_ms": ms(*since_save),
+            "cargo_ms": cargo.map(ms),
+            "ours_ms": ms(since_save.saturating_sub(cargo.unwrap_or_default())),
+        }),
+        Event::Started { function, generation, took } => json!({
+            "event": "started",
+            "function": function,
+            "generation": generation,
+            "took_ms": ms(*took),
+        }),
+        Event::Stopped { function, generation, reason } => json!({
+            "event": "stopped",
+            "function": function,
+            "generation": generation,
+            "reason": stop_reason(*reason),
+        }),
+        Event::Invocation(invoked) => {
+            let record = &invoked.record;
+            let usage = &record.usage;
+            let (status, error, message, backtrace) = match &record.end {
+                End::Replied { status, is_fault } => {
+                    (Some(status.as_u16()), is_fault.then_some("fault"), None, None)
+                }
+                End::Failed(error) => {
+                    (None, Some(error.kind.as_str()), Some(&error.message), Some(&error.backtrace))
+                }
+                End::Cancelled => (None, Some("cancelled"), None, None),
+            };
+            json!({
+                "event": "invocation",
+                "id": &*record.id,
+                "function": &*record.function,
+                "generation": record.spec.as_ref().map(|spec| spec.generation),
+                "start": record.start.map(Start::as_str),
+                "status": status,
+                "error": error,
+                "message": message,
+                "backtrace": backtrace,
+                "duration_ms": ms(record.ended.since(record.arrived)),
+                "queue_ms": ms(record.queue),
+                "start_ms": ms(usage.init_wall),
+                "handler_ms": ms(usage.handler_wall),
+                "cpu_ms": ms(usage.init_cpu + usage.handler_cpu),
+                "memory_peak_bytes": usage.memory_peak_bytes,
+                "bytes_in": usage.bytes_in,
+                "bytes_out": usage.bytes_out,
+                "billed_ms": billed_ms(invoked.charge.billed),
+                "cost_usd": invoked.charge.cost_usd.normalize().to_string(),
+                "total_usd": invoked.total_usd.normalize().to_string(),
+            })
+        }
+        Event::Many(many) => json!({
+            "event": "invocations",
+            "function": many.function,
+            "count": many.count,
+            "cold": many.cold,
+            "failed": many.failed,
+            "p50_ms": ms(many.p50),
+            "p99_ms": ms(many.p99),
+            "total_usd": many.total_usd.normalize().to_string(),
+        }),
+        Event::Log(line) => json!({
+            "event": "log",
+            "function": &*line.function,
+            "id": line.id.as_deref(),
+            "level": line.level.as_str(),
+            "text": line.text,
+        }),
+        Event::Dropped(count) => json!({ "event": "dropped", "count": count }),
+        Event::Draining(connections) => json!({ "event": "draining", "connections": connections }),
+        Event::Bill(bill) => json!({
+            "event": "bill",
+            "profile": bill.profile,
+            "functions": bill.lines.iter().map(|line| json!({
+                "function": line.function,
+                "requests": line.requests,
+                "gb_seconds": line.gb_seconds.normalize().to_string(),
+                "cpu_ms": line.cpu_ms.normalize().to_string(),
+                "usd": line.usd.normalize().to_string(),
+            })).collect::<Vec<_>>(),
+            "total_usd": bill.total_usd.normalize().to_string(),
+        }),
+    }
+}
+
+fn served(served: &Served) -> Value {
+    json!({
+        "function": served.function,
+        "generation": served.generation,
+        "method": served.method,
+        "route": served.route,
+    })
+}
+
+fn stop_reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Expired => "expired",
+        StopReason::Replaced => "replaced",
+        StopReason::Evicted => "evicted",
+        StopReason::Failed => "failed",
+        StopReason::Shutdown => "shutdown",
+    }
+}
+
+/// Milliseconds that are billed: whole ones as they are, parts to the nanosecond.
+fn billed_ms(duration: Duration) -> Value {
+    match duration.subsec_nanos() % 1_000_000 {
+        0 => json!(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        _ => json!(duration.as_secs_f64() * 1e3),
+    }
+}
+
+/// Milliseconds, to the microsecond.
+fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{bill, failed, invoked, log, served};
+    use super::*;
+
+    #[test]
+    fn every_event_is_one_object_on_one_line() {
+        let millis = Duration::from_millis;
+        let events = [
+            Event::Listening { addr: ([127, 0, 0, 1], 3000).into(), profile: "aws-lambda".into() },
+            Event::Built { functions: served(), cargo: None, ours: millis(21) },
+            Event::BuildFailed { message: "error: expected `;`\n".into(), still_serving: false },
+            Event::Reloaded {
+                changed: vec!["/p/src/main.rs".into()],
+                functions: served(),
+                retired: vec!["old".into()],
+                since_save: millis(212),
+                cargo: Some(millis(198)),
+            },
+            Event::Started { function: "hello".into(), generation: 1, took: millis(2) },
+            Event::Stopped { function: "hello".into(), generation: 1, reason: StopReason::Replaced },
+            Event::Invocation(Box::new(invoked())),
+            Event::Invocation(Box::new(failed())),
+            log("id", "two\nlines"),
+            Event::Dropped(7),
+            Event::Bill(bill()),
+        ];
+        let lines: String = events.iter().map(render).collect();
+        assert_eq!(lines.lines().count(), events.len());
+        let own_pid = format!("\"pid\":{}", std::process::id());
+        insta::assert_snapshot!(lines.replace(&own_pid, "\"pid\":1"));
+    }
+}

@@ -1,0 +1,334 @@
+//! What the emulator says while it runs: calm text for people, JSON lines for programs.
+//!
+//! ```text
+//! observer ─ flood ─▶ queue (bounded) ─▶ one thread: group ─ text | json ─▶ stdout
+//! ```
+//!
+//! Printing never holds up a request: events of invocations are folded when they come too fast, what still does not
+//! fit in the queue is counted and said, and only the one thread ever waits for the terminal. What happens once (a
+//! build, the bill) always fits. [`text`], [`json`], [`flood`] and [`group`] are pure.
+
+pub mod event;
+pub mod flood;
+pub mod group;
+pub mod json;
+mod queue;
+pub mod text;
+
+use std::{io::Write, sync::Arc, thread::JoinHandle, time::Duration};
+
+use faas_core::{
+    billing::Charge,
+    clock::{SharedClock, Time},
+    invocation::Record,
+};
+use parking_lot::Mutex;
+use rust_decimal::Decimal;
+
+use self::{
+    event::{Event, Invoked},
+    flood::{Due, Floods},
+    group::Grouping,
+    queue::{Popped, Queue},
+    text::Text,
+};
+
+/// Whom the console talks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// People.
+    Text,
+    /// Programs.
+    Json,
+}
+
+/// The console. Cheap to share; ends with [`Console::close`].
+#[derive(Debug)]
+pub struct Console {
+    queue: Arc<Queue>,
+    format: Format,
+    clock: SharedClock,
+    floods: Mutex<Floods>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Console {
+    /// A console that writes to `out` from a thread of its own.
+    ///
+    /// # Errors
+    /// When the operating system refuses the thread.
+    pub fn start(
+        format: Format,
+        clock: SharedClock,
+        out: impl Write + Send + 'static,
+    ) -> std::io::Result<Arc<Self>> {
+        let queue = Arc::new(Queue::default());
+        let console = Arc::new(Console {
+            queue: queue.clone(),
+            format,
+            clock: clock.clone(),
+            floods: Mutex::default(),
+            writer: Mutex::new(None),
+        });
+        // weak: the console's end is told by `close`, not by the thread that it keeps
+        let floods = Arc::downgrade(&console);
+        let writer = std::thread::Builder::new().name("console".into()).spawn(move || {
+            let due = |now| floods.upgrade().map(|c| c.floods.lock().due(now)).unwrap_or_default();
+            write_all(&queue, format, &clock, due, out);
+        })?;
+        *console.writer.lock() = Some(writer);
+        Ok(console)
+    }
+
+    /// Says what happens once. Always fits.
+    pub fn say(&self, event: Event) {
+        self.queue.push_always(event);
+    }
+
+    /// Says that an invocation has ended, with others if there are many.
+    pub fn invocation(&self, record: &Record, charge: &Charge, total_usd: Decimal) {
+        if self.format == Format::Text {
+            let mut due = Vec::new();
+            let admitted = self.floods.lock().admit(record.ended, record, total_usd, &mut due);
+            self.push_due(due);
+            if !admitted {
+                return;
+            }
+        }
+        self.queue.push(|| {
+            Event::Invocation(Box::new(Invoked { record: record.clone(), charge: *charge, total_usd }))
+        });
+    }
+
+    /// Passes on what a guest wrote, within reason.
+    pub fn log(&self, line: &faas_core::transition::LogLine) {
+        if self.format == Format::Text {
+            let mut due = Vec::new();
+            let admitted = self.floods.lock().admit_log(self.clock.now(), &line.function, &mut due);
+            self.push_due(due);
+            if !admitted {
+                return;
+            }
+        }
+        self.queue.push(|| Event::Log(line.clone()));
+    }
+
+    /// Says what only programs want to know.
+    pub fn detail(&self, event: impl FnOnce() -> Event) {
+        if self.format == Format::Json {
+            self.queue.push(event);
+        }
+    }
+
+    fn push_due(&self, due: Vec<Due>) {
+        for due in due {
+            self.queue.push_always(told(due));
+        }
+    }
+
+    /// Writes what is left and ends the thread. Blocks until all is written.
+    pub fn close(&self) {
+        let due = self.floods.lock().due(Time::from_unix_nanos(u64::MAX));
+        self.push_due(due);
+        self.queue.close();
+        if let Some(writer) = self.writer.lock().take() {
+            // a writer that panicked has said so already
+            let _ = writer.join();
+        }
+    }
+}
+
+fn told(due: Due) -> Event {
+    match due {
+        Due::Many(many) => Event::Many(many),
+        Due::Logs(function, count) => {
+            Event::Notice(format!("{count} more lines of `{function}` were not shown this second"))
+        }
+    }
+}
+
+/// How long the writer sleeps at most: held-back seconds are told within this.
+const TICK: Duration = Duration::from_millis(250);
+
+fn write_all(
+    queue: &Queue,
+    format: Format,
+    clock: &SharedClock,
+    floods_due: impl Fn(Time) -> Vec<Due>,
+    mut out: impl Write,
+) {
+    let (mut text, mut group) = (Text::default(), Grouping::default());
+    loop {
+        let popped = queue.pop(TICK);
+        let now = clock.now();
+        let mut page = String::new();
+        let mut show = |event: &Event| match format {
+            Format::Text => page.push_str(&text.render(event)),
+            Format::Json => page.push_str(&json::render(event)),
+        };
+        let (events, dropped, closed) = match popped {
+            Popped::Events { events, dropped } => (events, dropped, false),
+            Popped::Closed => (Vec::new(), 0, true),
+        };
+        for event in events {
+            match event {
+                Event::Log(line) if format == Format::Text => {
+                    if let Some(line) = group.keep(now, line) {
+                        show(&Event::Log(line));
+                    }
+                }
+                Event::Invocation(invoked) if format == Format::Text => {
+                    let lines = group.ended(&invoked.record.id);
+                    show(&Event::Invocation(invoked));
+                    lines.into_iter().for_each(|line| show(&Event::Log(line)));
+                }
+                event => show(&event),
+            }
+        }
+        if dropped > 0 {
+            show(&Event::Dropped(dropped));
+        }
+        let patience = if closed { Time::from_unix_nanos(u64::MAX) } else { now };
+        group.overdue(patience).into_iter().for_each(|line| show(&Event::Log(line)));
+        floods_due(now).into_iter().for_each(|due| show(&told(due)));
+        // whoever read us may be gone; the server goes on without
+        let _ = out.write_all(page.as_bytes()).and_then(|()| out.flush());
+        if closed {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use super::event::{Bill, BillLine, Served};
+    use super::*;
+    use faas_core::{
+        clock::SystemClock,
+        invocation::{End, ErrorKind, FunctionSpec, InvocationError, Record, Start, Usage},
+        transition::{LogLevel, LogLine},
+    };
+
+    pub(crate) fn served() -> Vec<Served> {
+        let served = |function: &str, generation, method: &str, route: &str| Served {
+            function: function.into(),
+            generation,
+            method: method.into(),
+            route: route.into(),
+        };
+        vec![served("hello", 3, "*", "/hello"), served("create-order", 1, "POST", "/orders")]
+    }
+
+    pub(crate) fn invoked() -> Invoked {
+        let micros = Duration::from_micros;
+        Invoked {
+            record: Record {
+                id: "0123456789abcdef".into(),
+                function: "hello".into(),
+                spec: Some(Arc::new(FunctionSpec { generation: 3, ..FunctionSpec::new("hello") })),
+                start: Some(Start::Cold),
+                arrived: Time::EPOCH,
+                ended: Time::EPOCH + micros(1520),
+                queue: micros(3),
+                usage: Usage {
+                    init_wall: micros(1100),
+                    init_cpu: micros(900),
+                    handler_wall: micros(310),
+                    handler_cpu: micros(290),
+                    memory_peak_bytes: 1_179_648,
+                    bytes_in: 0,
+                    bytes_out: 14,
+                },
+                end: End::Replied { status: http::StatusCode::OK, is_fault: false },
+            },
+            charge: charge(),
+            total_usd: Decimal::new(408, 9),
+        }
+    }
+
+    pub(crate) fn charge() -> Charge {
+        Charge { billed: Duration::from_millis(2), cost_usd: Decimal::new(204, 9), ..Charge::default() }
+    }
+
+    pub(crate) fn failed() -> Invoked {
+        let mut invoked = invoked();
+        invoked.record.start = Some(Start::Warm);
+        invoked.record.end = End::Failed(InvocationError {
+            kind: ErrorKind::Panic,
+            message: "the function panicked at src/main.rs:7:5: no such order".into(),
+            backtrace: vec!["orders::find".into(), "orders::handle".into()],
+        });
+        invoked
+    }
+
+    pub(crate) fn log(id: &str, text: &str) -> Event {
+        let level = LogLevel::Stdout;
+        Event::Log(LogLine { id: Some(id.into()), function: "f".into(), level, text: text.into() })
+    }
+
+    pub(crate) fn bill() -> Bill {
+        Bill {
+            profile: "aws-lambda".into(),
+            lines: vec![BillLine {
+                function: "hello".into(),
+                requests: 2,
+                gb_seconds: Decimal::new(5, 4),
+                cpu_ms: Decimal::new(119, 2),
+                usd: Decimal::new(408, 9),
+            }],
+            total_usd: Decimal::new(408, 9),
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Page {
+        fn plain(&self) -> String {
+            let bytes = self.0.lock().clone();
+            anstream::adapter::strip_str(std::str::from_utf8(&bytes).expect("text")).to_string()
+        }
+    }
+
+    #[test]
+    fn logs_come_under_their_invocation() {
+        let page = Page::default();
+        let console = Console::start(Format::Text, SystemClock::shared(), page.clone()).expect("a thread");
+        let Event::Log(line) = log("0123456789abcdef", "an order of 7") else { panic!("a log line") };
+        console.log(&line);
+        console.invocation(&invoked().record, &charge(), Decimal::ZERO);
+        console.close();
+        let page = page.plain();
+        let lines: Vec<&str> = page.lines().collect();
+        assert!(lines[0].starts_with("  hello  cold  200"), "{page}");
+        assert!(lines[1].ends_with("01234567 | an order of 7"), "{page}");
+    }
+
+    #[test]
+    fn nothing_is_lost_silently_in_a_flood() {
+        let page = Page::default();
+        let console = Console::start(Format::Json, SystemClock::shared(), page.clone()).expect("a thread");
+        for _ in 0..50_000 {
+            console.invocation(&invoked().record, &charge(), Decimal::ZERO);
+        }
+        console.close();
+        let mut told = 0;
+        for line in page.plain().lines() {
+            let event: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+            told += if event["event"] == "dropped" { event["count"].as_u64().expect("a number") } else { 1 };
+        }
+        assert_eq!(told, 50_000);
+    }
+}

@@ -1,0 +1,229 @@
+//! The headers that tell how a reply came about.
+//!
+//! | header | says |
+//! |---|---|
+//! | `faas-request-id` | which invocation it was, as on the console |
+//! | `faas-start` | `cold` or `warm` |
+//! | `faas-generation` | which generation of the function replied |
+//! | `faas-billed-ms`, `faas-cost-usd` | what the profile bills for it |
+//! | `server-timing` | milliseconds in queue, start and handler |
+//! | `faas-error` | on replies that are the host's and not the function's: which error it is |
+//!
+//! A reply that streams has its bill and the handler's time as trailers. All values are written to one buffer and
+//! shared from there: this runs once for every reply.
+
+use std::{fmt::Write as _, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use faas_core::{
+    billing::Charge,
+    invocation::{Record, Start},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Which invocation it was.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("faas-request-id");
+/// `cold` or `warm`; on a request, `cold` asks for a fresh instance.
+pub const START: HeaderName = HeaderName::from_static("faas-start");
+/// Which generation replied.
+pub const GENERATION: HeaderName = HeaderName::from_static("faas-generation");
+/// Milliseconds billed; not whole where the provider does not round.
+pub const BILLED_MS: HeaderName = HeaderName::from_static("faas-billed-ms");
+/// Dollars.
+pub const COST_USD: HeaderName = HeaderName::from_static("faas-cost-usd");
+/// Which error a reply of the host's own stands for.
+pub const ERROR: HeaderName = HeaderName::from_static("faas-error");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Headers that are between two hops, and the length, which follows from the body: a function does not set them.
+const NOT_THE_FUNCTIONS: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TRAILER,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Takes away what a function may not set.
+pub(super) fn sanitize(headers: &mut HeaderMap) {
+    for name in &NOT_THE_FUNCTIONS {
+        headers.remove(name);
+    }
+}
+
+/// Values written one after the other, each shared from one allocation.
+struct Values {
+    buffer: BytesMut,
+    ends: [usize; 4],
+    count: usize,
+}
+
+impl Values {
+    fn new() -> Self {
+        // an id, two numbers and three timings take some 120 bytes
+        Values { buffer: BytesMut::with_capacity(192), ends: [0; 4], count: 0 }
+    }
+
+    fn push(&mut self, write: impl FnOnce(&mut BytesMut) -> std::fmt::Result) {
+        // writing to a BytesMut grows it and cannot fail
+        let _ = write(&mut self.buffer);
+        self.ends[self.count] = self.buffer.len();
+        self.count += 1;
+    }
+
+    fn into_headers<const N: usize>(self) -> [HeaderValue; N] {
+        let all: Bytes = self.buffer.freeze();
+        let mut begin = 0;
+        std::array::from_fn(|i| {
+            let end = self.ends[i];
+            let value = all.slice(begin..end);
+            begin = end;
+            HeaderValue::from_maybe_shared(value)
+                .expect("digits, letters and punctuation are allowed in headers")
+        })
+    }
+}
+
+fn start(headers: &mut HeaderMap, record: &Record, generation: Option<&HeaderValue>) {
+    if let Some(start) = record.start {
+        let value = match start {
+            Start::Cold => "cold",
+            Start::Warm => "warm",
+        };
+        headers.insert(START, HeaderValue::from_static(value));
+    }
+    if let Some(spec) = &record.spec {
+        let value = generation.cloned().unwrap_or_else(|| HeaderValue::from(spec.generation));
+        headers.insert(GENERATION, value);
+    }
+}
+
+/// Adds the headers of an invocation that has ended. `generation` saves making one, if it is known to fit.
+pub(super) fn ended(
+    headers: &mut HeaderMap,
+    record: &Record,
+    charge: &Charge,
+    generation: Option<&HeaderValue>,
+) {
+    start(headers, record, generation);
+    let mut values = Values::new();
+    values.push(|b| b.write_str(&record.id));
+    values.push(|b| billed_ms(b, charge.billed));
+    values.push(|b| write!(b, "{}", charge.cost_usd));
+    values.push(|b| {
+        b.write_str("queue;dur=")?;
+        ms(b, record.queue)?;
+        b.write_str(", start;dur=")?;
+        ms(b, record.usage.init_wall)?;
+        b.write_str(", handler;dur=")?;
+        ms(b, record.usage.handler_wall)
+    });
+    let [id, billed, cost, timing] = values.into_headers();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(BILLED_MS, billed);
+    headers.insert(COST_USD, cost);
+    headers.append(SERVER_TIMING, timing);
+}
+
+/// Adds the headers of an invocation whose reply still streams, and announces the [`trailers`].
+pub(super) fn streaming(headers: &mut HeaderMap, record: &Record, generation: Option<&HeaderValue>) {
+    start(headers, record, generation);
+    let mut values = Values::new();
+    values.push(|b| b.write_str(&record.id));
+    values.push(|b| {
+        b.write_str("queue;dur=")?;
+        ms(b, record.queue)?;
+        b.write_str(", start;dur=")?;
+        ms(b, record.usage.init_wall)
+    });
+    let [id, timing] = values.into_headers();
+    headers.insert(REQUEST_ID, id);
+    headers.append(SERVER_TIMING, timing);
+    headers.insert(header::TRAILER, HeaderValue::from_static("faas-billed-ms, faas-cost-usd, server-timing"));
+}
+
+/// What is known only when a streaming reply has ended.
+pub(super) fn trailers(record: &Record, charge: &Charge) -> HeaderMap {
+    let mut values = Values::new();
+    values.push(|b| billed_ms(b, charge.billed));
+    values.push(|b| write!(b, "{}", charge.cost_usd));
+    values.push(|b| {
+        b.write_str("handler;dur=")?;
+        ms(b, record.usage.handler_wall)
+    });
+    let [billed, cost, timing] = values.into_headers();
+    HeaderMap::from_iter([(BILLED_MS, billed), (COST_USD, cost), (SERVER_TIMING, timing)])
+}
+
+/// Milliseconds that are billed: `17`, or to the nanosecond where a provider does not round: `0.204031`.
+fn billed_ms(buffer: &mut BytesMut, duration: Duration) -> std::fmt::Result {
+    match duration.subsec_nanos() % 1_000_000 {
+        0 => write!(buffer, "{}", duration.as_millis()),
+        part_ns => write!(buffer, "{}.{part_ns:06}", duration.as_millis()),
+    }
+}
+
+/// Milliseconds to the microsecond: `12.345`.
+fn ms(buffer: &mut BytesMut, duration: Duration) -> std::fmt::Result {
+    let micros = duration.as_micros();
+    write!(buffer, "{}.{:03}", micros / 1000, micros % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::tests::{charge, invoked};
+
+    fn listed(headers: &HeaderMap) -> String {
+        let mut lines: Vec<String> =
+            headers.iter().map(|(n, v)| format!("{n}: {}\n", v.to_str().expect("ascii"))).collect();
+        lines.sort();
+        lines.concat()
+    }
+
+    #[test]
+    fn a_reply_tells_how_it_came_about() {
+        let (invoked, charge) = (invoked(), charge());
+        let mut headers = HeaderMap::new();
+        ended(&mut headers, &invoked.record, &charge, None);
+        insta::assert_snapshot!(listed(&headers), @"
+        faas-billed-ms: 2
+        faas-cost-usd: 0.000000204
+        faas-generation: 3
+        faas-request-id: 0123456789abcdef
+        faas-start: cold
+        server-timing: queue;dur=0.003, start;dur=1.100, handler;dur=0.310
+        ");
+    }
+
+    #[test]
+    fn a_streaming_reply_tells_the_rest_in_trailers() {
+        let (invoked, charge) = (invoked(), charge());
+        let mut headers = HeaderMap::new();
+        streaming(&mut headers, &invoked.record, None);
+        insta::assert_snapshot!(listed(&headers), @"
+        faas-generation: 3
+        faas-request-id: 0123456789abcdef
+        faas-start: cold
+        server-timing: queue;dur=0.003, start;dur=1.100
+        trailer: faas-billed-ms, faas-cost-usd, server-timing
+        ");
+        insta::assert_snapshot!(listed(&trailers(&invoked.record, &charge)), @"
+        faas-billed-ms: 2
+        faas-cost-usd: 0.000000204
+        server-timing: handler;dur=0.310
+        ");
+    }
+
+    #[test]
+    fn functions_do_not_frame_messages() {
+        let mut headers = HeaderMap::new();
+        for name in ["connection", "content-length", "transfer-encoding", "keep-alive", "content-type"] {
+            headers.insert(name, HeaderValue::from_static("7"));
+        }
+        sanitize(&mut headers);
+        assert_eq!(listed(&headers), "content-type: 7\n");
+    }
+}

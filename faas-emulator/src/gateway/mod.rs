@@ -1,0 +1,270 @@
+//! Between HTTP and invocations: finds the function, hands the request over, and makes a response of what comes back.
+//!
+//! - [`routes`]: which function; [`index`]: what is said where there is none.
+//! - [`headers`], [`status`], [`body`]: the response.
+//! - [`ids`]: request ids.
+//!
+//! Knows no sockets ([`crate::trigger`] has them), and decides nothing about instances or money: the scheduler and the
+//! meter do.
+
+pub mod body;
+pub mod headers;
+pub mod ids;
+pub mod index;
+pub mod routes;
+pub mod status;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use faas_core::{
+    abi::manifest::Kind,
+    clock::SharedClock,
+    invocation::{
+        BoxError, ErrorKind, Failure, Invocation, InvocationError, Record, Reply, ReplyBody as CoreBody,
+        RequestBody, Tally,
+    },
+    scheduler::Scheduler,
+    transition::SharedObserver,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Empty, Full};
+use tower::Service as _;
+
+use self::{
+    body::ReplyBody,
+    ids::Ids,
+    routes::{Endpoint, Found, Routes},
+};
+use crate::meter::Meter;
+
+/// What an error of throttling advises to wait, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Turns requests into invocations and replies into responses.
+#[derive(Debug)]
+pub struct Gateway {
+    routes: ArcSwap<Routes>,
+    scheduler: Scheduler,
+    ids: Ids,
+    meter: Arc<Meter>,
+    clock: SharedClock,
+    observer: SharedObserverDebug,
+}
+
+/// An observer that can be in a struct that derives `Debug`.
+struct SharedObserverDebug(SharedObserver);
+
+impl std::fmt::Debug for SharedObserverDebug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+impl Gateway {
+    /// A gateway to what this scheduler runs; it has no routes yet.
+    pub fn new(
+        scheduler: Scheduler,
+        ids: Ids,
+        meter: Arc<Meter>,
+        clock: SharedClock,
+        observer: SharedObserver,
+    ) -> Self {
+        let observer = SharedObserverDebug(observer);
+        Gateway { routes: ArcSwap::default(), scheduler, ids, meter, clock, observer }
+    }
+
+    /// Routes requests like this from now on.
+    pub fn swap_routes(&self, routes: Routes) {
+        self.routes.store(Arc::new(routes));
+    }
+
+    /// The routes as they are now.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.routes.load_full()
+    }
+
+    /// Answers a request. Dropping the future cancels the invocation.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<ReplyBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (endpoint, strip) = {
+            let routes = self.routes.load();
+            match routes.find(request.method(), request.uri().path()) {
+                Found::Endpoint { endpoint, strip } => (endpoint.clone(), strip),
+                Found::OtherMethods(allow) => return other_methods(&request, allow),
+                Found::Nothing => return nothing(&request, &routes),
+            }
+        };
+        let function = endpoint.spec.name.clone();
+        let tally =
+            Tally::open(self.ids.next(), function.clone(), self.clock.clone(), self.observer.0.clone());
+        let limit = endpoint.spec.max_request_bytes;
+        if request.body().size_hint().lower() > limit {
+            let message = format!(
+                "the request's body has {} bytes, `{function}` takes {limit} at most",
+                request.body().size_hint().lower()
+            );
+            return self.refusal(&tally.fail(InvocationError::new(ErrorKind::RequestTooLarge, message)));
+        }
+        let force_cold = request.headers().get(headers::START).is_some_and(|v| v.as_bytes() == b"cold");
+        let request = match towards(request, &endpoint, strip) {
+            Ok(request) => request,
+            Err(error) => return self.refusal(&tally.fail(error)),
+        };
+        match self.scheduler.clone().call(Invocation { function, request, force_cold, tally }).await {
+            Ok(reply) => self.respond(reply, &endpoint),
+            Err(failure) => self.refusal(&failure),
+        }
+    }
+
+    fn respond(&self, reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {
+        let Reply { response, record } = reply;
+        let (mut parts, body) = response.into_parts();
+        headers::sanitize(&mut parts.headers);
+        let generation = is_of(&record, endpoint).then_some(&endpoint.generation);
+        let body = match body {
+            CoreBody::Whole(bytes) => {
+                let charge = self.meter.charge(&record);
+                headers::ended(&mut parts.headers, &record, &charge, generation);
+                ReplyBody::Whole(bytes)
+            }
+            CoreBody::Stream(pieces) => {
+                headers::streaming(&mut parts.headers, &record, generation);
+                ReplyBody::stream(pieces, self.meter.clone())
+            }
+        };
+        Response::from_parts(parts, body)
+    }
+
+    fn refusal(&self, failure: &Failure) -> Response<ReplyBody> {
+        let (error, record) = (failure.error(), failure.record());
+        let body = status::body(error, &record.id);
+        let mut response = Response::new(ReplyBody::Whole(body.into()));
+        *response.status_mut() = status::status(error.kind);
+        let map = response.headers_mut();
+        map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        map.insert(headers::ERROR, HeaderValue::from_static(error.kind.as_str()));
+        if error.kind == ErrorKind::Throttled {
+            map.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        headers::ended(map, record, &self.meter.charge(record), None);
+        response
+    }
+}
+
+/// Whether the endpoint that was found is the generation that replied: a reload may have come between.
+fn is_of(record: &Record, endpoint: &Endpoint) -> bool {
+    record.spec.as_ref().is_some_and(|spec| spec.generation == endpoint.spec.generation)
+}
+
+/// The request as the function sees it.
+fn towards<B>(
+    request: Request<B>,
+    endpoint: &Endpoint,
+    strip: usize,
+) -> Result<Request<RequestBody>, InvocationError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (mut parts, body) = request.into_parts();
+    // HTTP/2 has the host in the target; functions find it where HTTP/1 has it
+    if let Some(authority) = parts.uri.authority()
+        && !parts.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+    parts.uri = seen(&parts.uri, strip)?;
+    if endpoint.entry.kind == Kind::Event && parts.method == Method::GET && strip > 0 {
+        // `faas invoke` without data: an event that says nothing
+        parts.method = Method::POST;
+        let body = Full::from("null").map_err(|never| match never {}).boxed_unsync();
+        return Ok(Request::from_parts(parts, body));
+    }
+    let body = if body.is_end_stream() {
+        Empty::new().map_err(|never| match never {}).boxed_unsync()
+    } else {
+        body.map_err(Into::into).boxed_unsync()
+    };
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Path and query, without the first `strip` bytes of the path.
+fn seen(uri: &Uri, strip: usize) -> Result<Uri, InvocationError> {
+    let Some(path_and_query) = uri.path_and_query() else { return Ok(Uri::from_static("/")) };
+    if strip == 0 {
+        return Ok(Uri::from(path_and_query.clone()));
+    }
+    let rest = &path_and_query.as_str()[strip..];
+    let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+    // a part of a valid target, beginning with a slash, is one
+    rest.parse()
+        .map_err(|why| InvocationError::new(ErrorKind::Platform, format!("the path cannot be read: {why}")))
+}
+
+fn other_methods<B>(request: &Request<B>, allow: &HeaderValue) -> Response<ReplyBody> {
+    let message = format!(
+        "{} answers {}, not {}\n",
+        request.uri().path(),
+        allow.to_str().unwrap_or("other methods"),
+        request.method()
+    );
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, message);
+    response.headers_mut().insert(header::ALLOW, allow.clone());
+    response
+}
+
+/// No function answers here: the list of those there are.
+fn nothing<B>(request: &Request<B>, routes: &Routes) -> Response<ReplyBody> {
+    let is_index = request.uri().path() == "/";
+    let status = if is_index { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    let accepts_html = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    if accepts_html {
+        let mut response = Response::new(ReplyBody::Whole(index::html(routes).into()));
+        *response.status_mut() = status;
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, html);
+        return response;
+    }
+    let list = index::text(routes);
+    if is_index {
+        plain(status, list)
+    } else {
+        plain(status, format!("no function answers {}\n{list}", request.uri().path()))
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::Whole(text.into()));
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_see_the_path_below_their_mount() {
+        let see =
+            |uri: &str, strip| seen(&uri.parse().expect("a target"), strip).expect("a target").to_string();
+        assert_eq!(see("/hello", 6), "/");
+        assert_eq!(see("/hello/", 6), "/");
+        assert_eq!(see("/hello/a/b?c=d", 6), "/a/b?c=d");
+        assert_eq!(see("/hello?c=d", 6), "/?c=d");
+        assert_eq!(see("/users/7?c=d", 0), "/users/7?c=d");
+        assert_eq!(see("http://host/hello/a", 6), "/a", "HTTP/2 has the host in the target");
+    }
+}

@@ -1,0 +1,177 @@
+//! A host, assembled: clock, console, sandbox runtime, scheduler and gateway, and what they serve.
+//!
+//! Made once by a command; [`crate::reload`] hands it releases. It takes no decisions of its own: a release that was
+//! planned is carried out in an order in which no request fails.
+
+use std::{io::Write, sync::Arc};
+
+use faas_core::{
+    abi::manifest::Entry,
+    clock::{SharedClock, SystemClock},
+    invocation::FunctionSpec,
+    pool::Limits,
+    profile::{Profile, Unsupported},
+    sandbox::wasmer::{Config, Module, Runtime},
+    scheduler::{self, Deployment, Scheduler},
+    transition::SharedObserver,
+};
+
+use crate::{
+    console::{Console, Format, event::Served},
+    error::Error,
+    gateway::{
+        Gateway,
+        ids::Ids,
+        routes::{Endpoint, Routes},
+    },
+    meter::Meter,
+    paths,
+    reload::release::{Planned, Release},
+};
+
+/// Whose rules apply unless told otherwise.
+pub const DEFAULT_PROFILE: &str = "aws-lambda";
+
+/// What a command decides about its host.
+pub struct Setup {
+    /// The profile's name.
+    pub profile: String,
+    /// How the console talks.
+    pub format: Format,
+    /// Where it talks.
+    pub out: Box<dyn Write + Send>,
+}
+
+/// Everything that runs functions. Needs a tokio runtime.
+#[derive(Debug)]
+pub struct Host {
+    clock: SharedClock,
+    console: Arc<Console>,
+    profile: Arc<Profile>,
+    meter: Arc<Meter>,
+    runtime: Arc<Runtime>,
+    scheduler: Scheduler,
+    gateway: Arc<Gateway>,
+}
+
+impl Host {
+    /// A host that serves nothing yet.
+    ///
+    /// # Errors
+    /// When there is no such profile, or the operating system refuses what it needs.
+    pub fn new(setup: Setup) -> Result<Arc<Self>, Error> {
+        let profile = Profile::named(&setup.profile).map_err(|why| Error::bad_input(why.to_string()))?;
+        let profile = Arc::new(profile);
+        let clock = SystemClock::shared();
+        let console = Console::start(setup.format, clock.clone(), setup.out)
+            .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
+        let meter = Arc::new(Meter::new(profile.clone(), console.clone()));
+        let observer: SharedObserver = meter.clone();
+        let config = Config { cache_dir: paths::module_cache(), ..Config::default() };
+        let runtime = Runtime::new(config, clock.clone(), observer.clone())
+            .map_err(|why| Error::failed(why.to_string()))?;
+        let scheduler = Scheduler::new(scheduling(&profile), clock.clone(), observer.clone());
+        let ids = Ids::new(&mut fastrand::Rng::new());
+        let gateway = Arc::new(Gateway::new(scheduler.clone(), ids, meter.clone(), clock.clone(), observer));
+        Ok(Arc::new(Host { clock, console, profile, meter, runtime, scheduler, gateway }))
+    }
+
+    /// Where time comes from.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    /// Where words go.
+    pub fn console(&self) -> &Arc<Console> {
+        &self.console
+    }
+
+    /// What compiles modules.
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    /// What answers requests.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// What has been used, and what it costs.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The settings a function runs with: its own, and the profile's for what it leaves open.
+    ///
+    /// # Errors
+    /// When it asks for what the profile's provider does not give.
+    pub fn settings(&self, entry: &Entry) -> Result<FunctionSpec, Unsupported> {
+        self.profile.spec(entry)
+    }
+
+    /// Serves this release from now on, and nothing else. `modules` are those it was planned with.
+    ///
+    /// # Errors
+    /// When its functions cannot be routed. Nothing has changed then.
+    pub fn install(&self, release: &Release, modules: &[Module]) -> Result<(), Error> {
+        let endpoints = release
+            .functions
+            .iter()
+            .map(|planned| Endpoint::new(planned.entry.clone(), planned.spec.clone()).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(Routes::new)
+            .map_err(|why| Error::bad_input(why.to_string()))?;
+        // new functions first, then the way to them, then away with those that nothing leads to any more
+        for planned in release.functions.iter().filter(|planned| planned.is_new) {
+            self.deploy(planned, &modules[planned.module]);
+        }
+        self.gateway.swap_routes(endpoints);
+        for name in &release.retired {
+            self.scheduler.retire(name);
+        }
+        Ok(())
+    }
+
+    /// Serves one function from this module from now on. Invocations that run end where they are.
+    pub fn deploy(&self, planned: &Planned, module: &Module) {
+        let spec = planned.spec.clone();
+        let sandbox = module.sandbox(spec.clone(), Vec::new());
+        self.scheduler.deploy(Deployment { spec, sandbox });
+    }
+
+    /// Whether a function has instances, busy or idle, that a new deployment would replace.
+    pub fn is_warm(&self, name: &str) -> bool {
+        let snapshot = self.scheduler.snapshot();
+        snapshot.function(name).is_some_and(|f| f.starting + f.idle + f.busy > 0)
+    }
+
+    /// What is served now.
+    pub fn served(&self) -> Vec<Served> {
+        let served = |endpoint: &Arc<Endpoint>| Served {
+            function: endpoint.entry.name.clone(),
+            generation: endpoint.spec.generation,
+            method: endpoint.method().to_owned(),
+            route: endpoint.path(),
+        };
+        self.gateway.routes().endpoints().iter().map(served).collect()
+    }
+
+    /// Takes no more invocations, and returns when those that run have ended and every instance is stopped.
+    pub async fn shutdown(&self) {
+        self.scheduler.shutdown().await;
+    }
+}
+
+/// What the scheduler decides by under a profile; what the profile leaves open is the laptop's.
+fn scheduling(profile: &Profile) -> scheduler::Config {
+    let laptop = scheduler::Config::default().limits;
+    let scaling = &profile.scaling;
+    scheduler::Config {
+        limits: Limits {
+            max_instances: scaling.max_instances.as_ref().map_or(laptop.max_instances, |n| n.value),
+            max_queued: scaling.max_queued.as_ref().map_or(laptop.max_queued, |n| n.value),
+            ..laptop
+        },
+        keep_alive: profile.keep_alive(),
+    }
+}

@@ -1,0 +1,6 @@
+//! Where invocations come from: the outside world, turned into requests for the [`Gateway`](crate::gateway::Gateway).
+//!
+//! - [`http`]: clients on a socket.
+
+pub mod http;
+mod owner;
