@@ -1,9 +1,13 @@
 //! Guests that break the rules: each ends with a clear error of its own, and nobody else notices.
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
-use faas_core::invocation::{End, ErrorKind, FunctionSpec, InvocationError};
-use faas_core::transition::LogLevel;
-use std::time::Duration;
+use faas_core::{
+    invocation::{End, ErrorKind, FunctionSpec, InvocationError},
+    sandbox::wasmer::Tier,
+    transition::LogLevel,
+};
 
 use crate::support::{Host, assert_failed, poll, spec, spec_with_timeout};
 
@@ -30,6 +34,23 @@ async fn an_endless_loop_of_host_calls_is_stopped() {
         let (result, _) =
             run(&format!("(loop $l {call} (br $l)) (i32.const 1)"), spec_with_timeout(20)).await;
         assert_eq!(result.expect_err("stopped").kind, ErrorKind::TimedOut);
+    }
+}
+
+#[tokio::test]
+async fn a_loop_that_does_nothing_but_use_memory_has_not_trapped_when_it_is_stopped() {
+    // whatever instruction the interrupt meets: nearly every one of these could trap by itself
+    let code = "(loop $l (i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1))) (br $l)) (i32.const 1)";
+    let host = Host::new();
+    for tier in [Tier::Fast, Tier::Optimised] {
+        let wasm = wat::parse_str(poll(code)).expect("valid WAT");
+        let module = host.runtime.load(&wasm, tier).expect("a module of this ABI");
+        for _ in 0..10 {
+            let spec = spec_with_timeout(5);
+            let started = module.sandbox(Arc::new(spec.clone()), Vec::new()).start().await.expect("starts");
+            let result = host.function(spec, started.instance).get().await;
+            assert_eq!(result.expect_err("stopped").kind, ErrorKind::TimedOut, "{tier:?}");
+        }
     }
 }
 

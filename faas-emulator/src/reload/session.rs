@@ -313,7 +313,11 @@ impl Session {
     fn files_to_watch(&self, built: Option<&BTreeSet<PathBuf>>) -> Vec<PathBuf> {
         let mut files = match built {
             Some(built) => built.clone(),
-            None => self.inputs.files().cloned().collect(),
+            // nothing tells what a build that failed has read: what there is may have changed since it began
+            None => {
+                let present = self.loader.kinds(true).into_iter().flat_map(|kind| kind.present());
+                self.inputs.files().cloned().chain(present).collect()
+            }
         };
         if let Some(builder) = self.loader.builder() {
             files.extend(builder.manifests());

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -88,6 +89,22 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// The files of this kind that there are.
+    pub fn present(&self) -> Vec<PathBuf> {
+        let (mut files, mut folders) = (Vec::new(), vec![self.dir.clone()]);
+        while let Some(folder) = folders.pop() {
+            // what cannot be read now may be by its next change
+            for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+                if self.has(&path) {
+                    files.push(path);
+                } else if self.recursive && path.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        files
+    }
+
     fn has(&self, path: &Path) -> bool {
         path.extension().is_some_and(|e| e == self.extension)
             && if self.recursive { path.starts_with(&self.dir) } else { path.parent() == Some(&self.dir) }
@@ -116,7 +133,12 @@ impl Inputs {
         let mut known = std::mem::take(&mut self.files);
         let mut late = Vec::new();
         for path in files {
-            let content = known.remove(&path).unwrap_or_else(|| {
+            // cargo writes it while it builds: what is there at the end is what was built
+            let known = known.remove(&path).filter(|_| !path.ends_with("Cargo.lock"));
+            let content = known.unwrap_or_else(|| {
+                if path.ends_with("Cargo.lock") {
+                    return content(&path);
+                }
                 if modified(&path).is_some_and(|at| at > since) {
                     late.push(path.clone());
                     return None;
@@ -175,11 +197,11 @@ impl Inputs {
 }
 
 fn content(path: &Path) -> Option<blake3::Hash> {
-    std::fs::read(path).ok().map(|bytes| blake3::hash(&bytes))
+    fs::read(path).ok().map(|bytes| blake3::hash(&bytes))
 }
 
 fn modified(path: &Path) -> Option<Time> {
-    let at = std::fs::metadata(path).ok()?.modified().ok()?;
+    let at = fs::metadata(path).ok()?.modified().ok()?;
     let since_epoch = at.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Time::from_unix_nanos(u64::try_from(since_epoch.as_nanos()).ok()?))
 }
@@ -187,7 +209,6 @@ fn modified(path: &Path) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn only_named_files_and_kinds_concern_us() {
@@ -217,10 +238,10 @@ mod tests {
         fs::write(&file, "one").expect("written");
         assert!(inputs.changed(&set).is_empty(), "touched");
         fs::write(&file, "two").expect("written");
-        assert_eq!(inputs.changed(&set), [file.clone()]);
+        assert_eq!(inputs.changed(&set), std::slice::from_ref(&file));
         assert!(inputs.changed(&set).is_empty(), "looked at already");
         fs::remove_file(&file).expect("removed");
-        assert_eq!(inputs.changed(&set), [file.clone()]);
+        assert_eq!(inputs.changed(&set), std::slice::from_ref(&file));
     }
 
     #[test]
@@ -230,12 +251,12 @@ mod tests {
         fs::write(&file, "one").expect("written");
         let written = modified(&file).expect("it has a date");
         let replace = |since| Inputs::default().replace([file.clone()], Vec::new(), since);
-        assert_eq!(replace(Time::from_unix_nanos(written.unix_nanos() - 1)), [file.clone()]);
+        assert_eq!(replace(Time::from_unix_nanos(written.unix_nanos() - 1)), std::slice::from_ref(&file));
         assert!(replace(written).is_empty());
 
         let mut inputs = Inputs::default();
         inputs.replace([file.clone()], Vec::new(), Time::EPOCH);
-        assert_eq!(inputs.differing(), [file.clone()]);
+        assert_eq!(inputs.differing(), std::slice::from_ref(&file));
         assert_eq!(inputs.changed(&[file.clone()].into()), [file]);
         assert!(inputs.differing().is_empty());
     }

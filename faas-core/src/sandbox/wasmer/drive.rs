@@ -24,7 +24,8 @@ use crate::{
     abi::envelope::ResponseHead,
     clock::{BoxFuture, Time},
     invocation::{
-        End, ErrorKind, Failure, Invocation, InvocationError, Piece, Record, Reply, ReplyBody, Tally, Usage,
+        End, ErrorKind, Failure, Fault, Invocation, InvocationError, Piece, Record, Reply, ReplyBody, Tally,
+        Usage,
     },
     pool::Lease,
 };
@@ -138,6 +139,8 @@ struct Driver {
     wakeup: Arc<Wakeup>,
     /// Made when the call first waits: most never do.
     timer: Option<BoxFuture<'static, ()>>,
+    /// Whether the instance may serve others after this call.
+    is_healthy: bool,
     // both are taken when the call ends
     tally: Option<Tally>,
     lease: Option<Lease>,
@@ -156,6 +159,7 @@ impl Driver {
             cpu: Duration::ZERO,
             wakeup: Arc::new(Wakeup(Notify::new())),
             timer: None,
+            is_healthy: true,
             tally: Some(tally),
             lease: Some(lease),
         }
@@ -273,7 +277,9 @@ impl Driver {
         self.finish(End::Replied { status: head.status, is_fault: head.is_fault })
     }
 
+    /// Who fails by their own fault is not asked again: the next invocation gets a fresh instance.
     fn fail(mut self, error: InvocationError) -> Failure {
+        self.is_healthy &= error.kind.fault() != Fault::Function;
         self.give_back();
         self.count();
         self.tally.take().expect("taken only here and in finish").fail(error)
@@ -302,13 +308,16 @@ impl Driver {
     /// Gives the instance back: at once when the guest has let go of the call, else when it has been told to.
     fn give_back(&mut self) {
         let Some(lease) = self.lease.take() else { return };
+        // a lease that is dropped condemns the instance
+        let is_healthy = self.is_healthy;
         match self.call.take() {
-            None => lease.release(),
+            None if is_healthy => lease.release(),
+            None => drop(lease),
             Some(number) => {
                 // it may be running at this moment, on another thread, and cancelling runs the guest's own code
                 let instance = self.instance.clone();
                 self.instance.function.runtime.handle.spawn_blocking(move || {
-                    if instance.cancel(number) {
+                    if instance.cancel(number) && is_healthy {
                         lease.release();
                     }
                 });

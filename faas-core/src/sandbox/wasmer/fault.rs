@@ -25,7 +25,9 @@ pub(super) fn explain(error: &RuntimeError, state: &GuestState, spec: &FunctionS
 fn kind_and_message(error: &RuntimeError, state: &GuestState, spec: &FunctionSpec) -> (ErrorKind, String) {
     let trap = error.clone().to_trap();
     let fault = error.downcast_ref::<GuestFault>();
-    if trap == Some(TrapCode::HostInterrupt) || fault == Some(&GuestFault::Overdue) {
+    // wasmer names a trap by the instruction it happened at: interrupted at a load, a guest seems to have trapped there
+    let was_interrupted = trap.is_some() && state.alarm.raised().is_some();
+    if was_interrupted || trap == Some(TrapCode::HostInterrupt) || fault == Some(&GuestFault::Overdue) {
         return overdue(state.alarm.raised().unwrap_or(Overdue::Wall), spec);
     }
     match fault {

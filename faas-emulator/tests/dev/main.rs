@@ -1,0 +1,10 @@
+//! The `faas` command as its users have it: real processes, real sockets, real cargo, real compiled guests.
+
+mod bad_input;
+mod clients;
+mod commands;
+mod misbehaving;
+mod reloading;
+mod serving;
+mod stopping;
+mod support;

@@ -1,0 +1,104 @@
+//! Ctrl-C lets what runs end, a second one does not, and no process is left behind.
+
+use std::{path::Path, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::support::{Dev, Project, block_on, says};
+
+const SLOW: &str = r#"
+use faas_core::{Request, function};
+
+#[function(timeout = "60s")]
+async fn slow(request: Request) -> String {
+    let ms = request.uri().query().and_then(|q| q.parse().ok()).unwrap_or(0);
+    faas_core::sleep(std::time::Duration::from_millis(ms)).await;
+    "slept".into()
+}
+
+faas_core::main!();
+"#;
+
+#[test]
+fn what_runs_ends_first() {
+    let project = Project::new("drained", SLOW);
+    let dev = Dev::serve(project.path(), &[]);
+    block_on(async {
+        let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
+        stream.write_all(b"GET /slow?700 HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        tokio::task::block_in_place(|| dev.event("started"));
+        dev.interrupt();
+        tokio::task::block_in_place(|| dev.event("draining"));
+        assert!(TcpStream::connect(dev.addr).await.is_err(), "nobody new is let in");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.expect("a reply");
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("slept"), "{reply}");
+    });
+    let (status, events, _) = dev.wait();
+    assert!(status.success(), "{status}");
+    assert_eq!(events.last().expect("the bill")["functions"][0]["requests"], 1);
+}
+
+#[test]
+fn a_second_interrupt_stops_now() {
+    let project = Project::new("stopped", SLOW);
+    let dev = Dev::serve(project.path(), &[]);
+    block_on(async {
+        let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
+        stream.write_all(b"GET /slow?50000 HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        tokio::task::block_in_place(|| dev.event("started"));
+        dev.interrupt();
+        tokio::task::block_in_place(|| dev.event("draining"));
+        dev.interrupt();
+        let mut reply = Vec::new();
+        // closed without a reply, long before the function would have ended
+        let _ = stream.read_to_end(&mut reply).await;
+        assert!(reply.is_empty());
+    });
+    let (status, events, _) = dev.wait();
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(events.last().expect("the bill")["event"], "bill");
+}
+
+#[test]
+fn a_build_that_runs_is_ended_with_its_children() {
+    let project = Project::new("endless", &says("endless", "x"));
+    let note = project.path().join("pid");
+    // a build script stands for a compiler that takes long
+    project.write(
+        "build.rs",
+        &format!(
+            "fn main() {{\n    std::fs::write({note:?}, std::process::id().to_string()).unwrap();\n    \
+             std::thread::sleep(std::time::Duration::from_secs(600));\n}}\n"
+        ),
+    );
+    let dev = Dev::start(project.path(), &[]);
+    let pid =
+        soon("the build script runs", || std::fs::read_to_string(&note).ok().filter(|pid| !pid.is_empty()));
+    assert!(is_running(&pid));
+    dev.interrupt();
+    let (status, ..) = dev.wait();
+    assert_eq!(status.code(), Some(130));
+    soon("the build script is gone", || (!is_running(&pid)).then_some(()));
+}
+
+fn is_running(pid: &str) -> bool {
+    // a zombie that nobody has waited for yet runs no more
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+}
+
+/// What becomes true in a while.
+#[expect(clippy::disallowed_methods, reason = "another process's doing, which nothing announces")]
+fn soon<T>(what: &str, check: impl Fn() -> Option<T>) -> T {
+    for _ in 0..1200 {
+        if let Some(value) = check() {
+            return value;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{what}: not in two minutes")
+}
