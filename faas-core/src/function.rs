@@ -29,6 +29,12 @@ pub type ReplyFuture = Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a function",
+    label = "not a function",
+    note = "a `fn` under #[function] returns a `tower::Service` of `http::Request<faas_core::Body>` that is `Clone` and \
+            `Send`, such as an axum `Router`; a function that answers by itself is an `async fn`"
+)]
 pub trait Function: Send + Sync {
     /// Begins to reply to one invocation.
     fn call(&self, request: Request, context: Context) -> ReplyFuture;

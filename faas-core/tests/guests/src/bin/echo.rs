@@ -1,5 +1,8 @@
 //! Sends the request's body back as it arrives.
 
+// what careful crates say must hold for the code that #[function] writes
+#![forbid(unsafe_code)]
+
 use faas_core::function;
 
 #[function]

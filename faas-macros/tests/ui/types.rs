@@ -1,0 +1,27 @@
+#![allow(unused_variables)]
+
+use faas_core::{Request, function};
+
+struct NotAnEvent;
+
+#[function]
+async fn takes_no_event(event: NotAnEvent) {}
+
+struct NotAReply;
+
+#[function]
+async fn replies_nothing_known(request: Request) -> NotAReply {
+    NotAReply
+}
+
+#[function]
+async fn event_without_a_reply(event: String) -> NotAReply {
+    NotAReply
+}
+
+#[function]
+fn no_service() -> u32 {
+    7
+}
+
+fn main() {}
