@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p faas-core --features wasmer --bench sandbox`
 
-use std::{hint::black_box, sync::Arc};
+use std::{hint::black_box, path::Path, process::Command, sync::Arc};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -65,10 +65,37 @@ fn sandbox(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("compile");
     group.sample_size(20);
+    let rust = hello_in_rust();
     for tier in [Tier::Fast, Tier::Optimised] {
-        group.bench_function(tier.as_str(), |b| b.iter(|| runtime.load(&wasm, tier).expect("a module")));
+        group.bench_function(tier.as_str(), |b| b.iter(|| runtime.load(&rust, tier).expect("a module")));
     }
     group.finish();
+}
+
+/// `examples/hello` as `faas dev` would have it compiled.
+fn hello_in_rust() -> Vec<u8> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let status = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--target",
+            "wasm32-wasip1",
+            "--package",
+            "hello",
+            "--target-dir",
+        ])
+        .arg(&target)
+        .envs([
+            ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
+            ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
+            ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+        ])
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "the example must build (rustup target add wasm32-wasip1)");
+    std::fs::read(target.join("wasm32-wasip1/release/hello.wasm")).expect("it was built")
 }
 
 /// The same guest without anything of ours around it: its imports accept whatever they get.

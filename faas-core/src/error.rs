@@ -76,8 +76,10 @@ impl crate::IntoResponse for Error {
 impl Error {
     pub(crate) fn into_reply(self) -> crate::Response {
         let kind = if self.is_client() { "client" } else { "function" };
-        let body = serde_json::json!({ "error": kind, "message": self.message });
-        let mut response = crate::Response::new(body.to_string().into());
+        // a struct and not `json!`, whose `Value` brings a fifth of a small function's code
+        let told = Told { error: kind, message: &self.message };
+        // two strings have no way to fail
+        let mut response = crate::Response::new(serde_json::to_vec(&told).unwrap_or_default().into());
         *response.status_mut() = self.status;
         response
             .headers_mut()
@@ -87,6 +89,12 @@ impl Error {
         }
         response
     }
+}
+
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    error: &'a str,
+    message: &'a str,
 }
 
 /// Marks a reply that an error of the function's own became, for the executor to tell the host.

@@ -93,8 +93,15 @@ static DEFINITIONS: Mutex<Vec<&'static Definition>> = Mutex::new(Vec::new());
 /// All functions that are linked into this program, sorted by name.
 pub fn definitions() -> Vec<&'static Definition> {
     let mut all = DEFINITIONS.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-    all.sort_by_key(|definition| definition.name);
+    all.sort_unstable_by_key(|definition| definition.name);
     all
+}
+
+/// The function of this name. Apart from [`definitions`], because sorting is code that a guest would carry for nothing.
+#[cfg(target_family = "wasm")]
+pub(crate) fn find(name: &str) -> Option<&'static Definition> {
+    let all = DEFINITIONS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    all.iter().find(|definition| definition.name == name).copied()
 }
 
 /// Called by constructors before `main`, perhaps more than once.

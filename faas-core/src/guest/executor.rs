@@ -5,7 +5,6 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
@@ -23,7 +22,7 @@ use crate::{
         envelope::{RequestHead, ResponseHead},
     },
     error::IsFault,
-    function::definitions,
+    function,
 };
 
 struct Task {
@@ -34,7 +33,8 @@ struct Task {
 thread_local! {
     // a call's place is its number; a task is out of its place while it is polled
     static TASKS: RefCell<Vec<Option<Task>>> = const { RefCell::new(Vec::new()) };
-    static FUNCTIONS: RefCell<HashMap<&'static str, Rc<dyn Function>>> = RefCell::default();
+    // an instance serves one of its module's functions, so this is short
+    static FUNCTIONS: RefCell<Vec<(&'static str, Rc<dyn Function>)>> = const { RefCell::new(Vec::new()) };
 }
 
 struct CallWaker(u32);
@@ -78,17 +78,19 @@ pub fn cancel(call: u32) {
 
 /// Makes the function, so that the first invocation need not. An unknown name is told by the first invocation.
 pub(super) fn prepare(name: &str) {
-    function(name);
+    made(name);
 }
 
-fn function(name: &str) -> Option<Rc<dyn Function>> {
-    let known = FUNCTIONS.with_borrow(|functions| functions.get(name).cloned());
-    if known.is_some() {
-        return known;
+fn made(name: &str) -> Option<Rc<dyn Function>> {
+    let known = |functions: &Vec<(&str, Rc<dyn Function>)>| {
+        functions.iter().find(|(known, _)| *known == name).map(|(_, function)| function.clone())
+    };
+    if let Some(known) = FUNCTIONS.with_borrow(known) {
+        return Some(known);
     }
-    let definition = definitions().into_iter().find(|definition| definition.name == name)?;
+    let definition = function::find(name)?;
     let made: Rc<dyn Function> = Rc::from((definition.make)());
-    FUNCTIONS.with_borrow_mut(|functions| functions.insert(definition.name, made.clone()));
+    FUNCTIONS.with_borrow_mut(|functions| functions.push((definition.name, made.clone())));
     Some(made)
 }
 
@@ -105,7 +107,7 @@ async fn serve(call: u32) {
 }
 
 async fn invoke(call: u32, head: RequestHead) -> Result<Response, Error> {
-    let function = function(&head.function)
+    let function = made(&head.function)
         .ok_or_else(|| Error::new(format!("this module has no function named `{}`", head.function)))?;
     let context = Context::of(&head);
     let mut request = Request::new(Body::new(body::Incoming::new(call)));

@@ -58,7 +58,7 @@ async fn both_tiers_and_a_second_process_run_the_same_module() {
         host.run(&hello(), spec()).await.expect("replies");
     }
     let files = std::fs::read_dir(dir.path()).expect("readable").count();
-    assert_eq!(files, 3, "two compiled modules and the key");
+    assert_eq!(files, 2, "the optimised module and the key");
 }
 
 #[tokio::test]

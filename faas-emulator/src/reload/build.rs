@@ -25,7 +25,7 @@ pub const TARGET: &str = "wasm32-wasip1";
 /// The quick profile. Names are kept for backtraces: only debug information goes.
 const QUICK_PROFILE: [(&str, &str); 7] = [
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),

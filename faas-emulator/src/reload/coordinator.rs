@@ -20,7 +20,7 @@ use std::{
 use faas_core::clock::Time;
 
 /// Editors write a file in several steps (truncate, write, rename): wait this long after the last of them.
-pub const SETTLE: Duration = Duration::from_millis(10);
+pub const SETTLE: Duration = Duration::from_millis(5);
 /// But never longer than this after the first.
 pub const SETTLE_AT_MOST: Duration = Duration::from_millis(100);
 /// A file that changed during this many builds in a row is taken to be written by the build itself.
@@ -171,16 +171,16 @@ mod tests {
         let mut c = Coordinator::default();
         assert_eq!((c.next_deadline(), c.due(at(0))), (None, None));
         c.changed(at(0), Path::new("a"));
-        c.changed(at(5), Path::new("b"));
-        assert_eq!((c.next_deadline(), c.due(at(14))), (Some(at(15)), None));
-        assert_eq!(c.due(at(15)), build(0, &["a", "b"]));
+        c.changed(at(3), Path::new("b"));
+        assert_eq!((c.next_deadline(), c.due(at(7))), (Some(at(8)), None));
+        assert_eq!(c.due(at(8)), build(0, &["a", "b"]));
         assert_eq!((c.finished(at(200)), c.next_deadline()), (vec![], None));
     }
 
     #[test]
     fn a_stream_of_writes_is_not_waited_for_for_ever() {
         let mut c = Coordinator::default();
-        for ms in (0..200).step_by(5) {
+        for ms in (0..200).step_by(3) {
             c.changed(at(ms), Path::new("a"));
         }
         assert_eq!(c.next_deadline(), Some(at(100)));

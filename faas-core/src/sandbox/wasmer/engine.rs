@@ -1,11 +1,12 @@
-//! wasmer's engines: two compilers, and memories that refuse to grow past their limit.
+//! wasmer's engines: cranelift in two tiers, and memories that refuse to grow past their limit.
 
 use std::{ptr::NonNull, sync::Arc};
 
 use wasmer::{
     Engine, MemoryType, Pages, TableType,
     sys::{
-        BaseTunables, Cranelift, EngineBuilder, Features, NativeEngineExt, Singlepass, Target, Tunables,
+        BaseTunables, Cranelift, CraneliftOptLevel, EngineBuilder, Features, NativeEngineExt, Target,
+        Tunables,
         vm::{
             MemoryError, MemoryStyle, TableStyle, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition,
         },
@@ -15,9 +16,9 @@ use wasmer::{
 /// How much work the compiler puts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tier {
-    /// Compiled at once (singlepass): ready in some twenty milliseconds, several times slower to run.
+    /// Compiled without optimisation: ready sooner, slower to run.
     Fast,
-    /// Optimised (cranelift).
+    /// Optimised for speed.
     Optimised,
 }
 
@@ -45,10 +46,12 @@ impl Compiler {
         let fingerprint =
             format!("wasmer 7.4.2 {} {} {:?}", tier.as_str(), target.triple(), target.cpu_features());
         let features = features();
-        let engine = match tier {
-            Tier::Fast => EngineBuilder::new(Singlepass::default()).set_features(Some(features)).engine(),
-            Tier::Optimised => EngineBuilder::new(Cranelift::default()).set_features(Some(features)).engine(),
-        };
+        let mut cranelift = Cranelift::default();
+        cranelift.opt_level(match tier {
+            Tier::Fast => CraneliftOptLevel::None,
+            Tier::Optimised => CraneliftOptLevel::Speed,
+        });
+        let engine = EngineBuilder::new(cranelift).set_features(Some(features)).engine();
         Compiler { engine: engine.into(), fingerprint }
     }
 

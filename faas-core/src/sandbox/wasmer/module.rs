@@ -68,7 +68,8 @@ struct Inner {
 pub(super) struct Compiled(Arc<Inner>);
 
 impl Compiled {
-    /// Takes `wasm` from the cache, or compiles it and puts it there.
+    /// Takes `wasm` from the cache, or compiles it and puts it there; not what is unoptimised, which serves until the
+    /// optimised code is ready and is not asked for again.
     pub(super) fn load(
         wasm: &[u8],
         tier: Tier,
@@ -76,6 +77,7 @@ impl Compiled {
         cache: Option<&cache::Cache>,
     ) -> Result<Self, ModuleError> {
         let name = cache::Name::of(wasm, &compiler.fingerprint);
+        let cache = cache.filter(|_| tier == Tier::Optimised);
         let cached = cache.and_then(|cache| cache.get(&name)).and_then(|code| {
             // SAFETY: the code is what this very engine (its fingerprint is part of the name) once serialised:
             // the cache has checked a MAC over name and content whose key only this user can read.
