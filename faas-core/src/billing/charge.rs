@@ -39,7 +39,7 @@ impl Billing {
     /// };
     /// // 16.7 ms of wall time are 17 on Lambda, at 128 MiB; on Workers 0.2 ms of CPU time count
     /// let aws = Profile::named("aws-lambda")?.billing.charge(&record);
-    /// assert_eq!((aws.billed, aws.cost_usd.to_string()), (Duration::from_millis(17), "0.0000002354166875".into()));
+    /// assert_eq!((aws.billed, aws.cost_usd.to_string()), (Duration::from_millis(17), "0.0000002354167375".into()));
     /// let cloudflare = Profile::named("cloudflare-workers")?.billing.charge(&record);
     /// assert_eq!(cloudflare.billed, Duration::from_micros(200));
     /// # Ok::<(), faas_core::profile::UnknownProfile>(())

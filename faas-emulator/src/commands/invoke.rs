@@ -17,7 +17,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::stderr_has_color;
 use crate::{
     console::Format,
     error::Error,
@@ -25,7 +24,6 @@ use crate::{
     host::{DEFAULT_PROFILE, Host, Setup},
     paths::Running,
     reload::{
-        load::Loader,
         project::{self, Project},
         session::Session,
     },
@@ -133,13 +131,7 @@ async fn here(options: Options, project: Project, request: Request<Full<Bytes>>)
         format: Format::Text,
         out: Box::new(anstream::stderr()),
     })?;
-    let loader = Loader {
-        project,
-        release: false,
-        color: stderr_has_color(),
-        runtime: host.runtime().clone(),
-        clock: host.clock().clone(),
-    };
+    let loader = super::loader(&host, project);
     let mut session =
         Session::new(host.clone(), host.console().clone(), host.clock().clone(), loader, options.path);
     let result = match session.first(false).await {

@@ -7,12 +7,11 @@ use faas_core::{
 };
 use serde_json::json;
 
-use super::stderr_has_color;
 use crate::{
     console::{Format, event::Event},
     error::Error,
     host::{Host, Setup},
-    reload::{load::Loader, project},
+    reload::project,
 };
 
 /// Options of `faas list`.
@@ -41,13 +40,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         out: Box::new(anstream::stderr()),
     })?;
     let project = super::blocking(move || project::find(path.as_deref())).await?;
-    let loader = Loader {
-        project,
-        release: false,
-        color: stderr_has_color(),
-        runtime: host.runtime().clone(),
-        clock: host.clock().clone(),
-    };
+    let loader = super::loader(&host, project);
     let console = host.console().clone();
     loader.prepare(&|text| console.say(Event::Notice(text.into()))).await?;
     let load = loader.load(Tier::Fast, &|line| console.say(Event::Progress(line.into()))).await;

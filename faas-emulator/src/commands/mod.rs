@@ -10,7 +10,15 @@ use std::{process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 
-use crate::{console::Console, error::Error, reload::load::LoadError};
+use crate::{
+    console::Console,
+    error::Error,
+    host::Host,
+    reload::{
+        load::{LoadError, Loader},
+        project::Project,
+    },
+};
 
 /// A serverless cloud on the laptop: runs Rust functions cold, warm, limited, metered and billed.
 #[derive(Debug, Parser)]
@@ -69,6 +77,17 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|why| Err(Error::failed(format!("a part of the emulator failed: {why}"))))
+}
+
+/// What builds and loads a project once, for a command that does not serve it.
+fn loader(host: &Host, project: Project) -> Loader {
+    Loader {
+        project,
+        release: false,
+        color: stderr_has_color(),
+        runtime: host.runtime().clone(),
+        clock: host.clock().clone(),
+    }
 }
 
 /// Lets the console write what it still has to say.

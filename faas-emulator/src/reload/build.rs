@@ -127,6 +127,11 @@ impl Builder {
         cargo
     }
 
+    /// Where the linker writes modules, before cargo links them to where it says they are.
+    pub fn linked_dir(&self) -> PathBuf {
+        self.project.target_dir.join(TARGET).join("release/deps")
+    }
+
     fn artifacts(&self, messages: &[u8]) -> std::io::Result<Vec<PathBuf>> {
         let mut modules = BTreeSet::new();
         for message in Message::parse_stream(messages) {

@@ -14,6 +14,7 @@ use faas_core::{
 };
 
 use super::{
+    ahead::Ahead,
     build::{BuildError, Builder, ensure_target},
     project::{ModuleFiles, Project},
     watch::Kind,
@@ -102,9 +103,12 @@ impl Loader {
     /// When there is nothing to serve at the end; says why and what to do.
     pub async fn load(&self, tier: Tier, on_line: OnLine<'_>) -> Result<Load, LoadError> {
         let began = self.clock.now();
+        let mut ahead = None;
         let (paths, inputs, cargo) = match &self.project {
             Project::Cargo(_) => {
-                let built = self.builder().expect("a cargo project has one").build(on_line).await;
+                let builder = self.builder().expect("a cargo project has one");
+                ahead = Ahead::of(&builder.linked_dir(), self.runtime.clone(), tier).map(Arc::new);
+                let built = builder.build(on_line).await;
                 let built = built.map_err(|error| match error {
                     BuildError::Compile(words) => LoadError::Compile(words),
                     BuildError::Cargo(error) => LoadError::Other(error),
@@ -118,10 +122,7 @@ impl Loader {
         };
         let compiling: Vec<_> = paths
             .into_iter()
-            .map(|path| {
-                let runtime = self.runtime.clone();
-                tokio::task::spawn_blocking(move || read(&runtime, path, tier))
-            })
+            .map(|path| tokio::spawn(read(self.runtime.clone(), path, tier, ahead.clone())))
             .collect();
         let (mut modules, mut without) = (Vec::new(), Vec::new());
         for compiling in compiling {
@@ -193,17 +194,35 @@ struct Unusable {
     error: ModuleError,
 }
 
-fn read(runtime: &Arc<Runtime>, path: PathBuf, tier: Tier) -> Result<Loaded, Unusable> {
-    let wasm: Arc<[u8]> = match std::fs::read(&path) {
+async fn read(
+    runtime: Arc<Runtime>,
+    path: PathBuf,
+    tier: Tier,
+    ahead: Option<Arc<Ahead>>,
+) -> Result<Loaded, Unusable> {
+    let wasm: Arc<[u8]> = match tokio::fs::read(&path).await {
         Ok(wasm) => wasm.into(),
         Err(why) => {
             let error = ModuleError::NotWasm(format!("it cannot be read: {why}"));
             return Err(Unusable { path, error });
         }
     };
-    match runtime.load(&wasm, tier) {
-        Ok(module) => Ok(Loaded { path, wasm, module }),
-        Err(error) => Err(Unusable { path, error }),
+    let begun = match &ahead {
+        Some(ahead) => ahead.take(&wasm).await,
+        None => None,
+    };
+    if let Some(module) = begun {
+        return Ok(Loaded { path, wasm, module });
+    }
+    let bytes = wasm.clone();
+    let compiled = tokio::task::spawn_blocking(move || runtime.load(&bytes, tier)).await;
+    match compiled {
+        Ok(Ok(module)) => Ok(Loaded { path, wasm, module }),
+        Ok(Err(error)) => Err(Unusable { path, error }),
+        Err(why) => {
+            let error = ModuleError::NotWasm(format!("compiling it failed: {why}"));
+            Err(Unusable { path, error })
+        }
     }
 }
 
