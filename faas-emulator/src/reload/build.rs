@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeSet,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -68,7 +69,11 @@ impl Builder {
     /// # Errors
     /// When the code does not compile, or cargo cannot be run.
     pub async fn build(&self, on_line: &(dyn Fn(&str) + Send + Sync)) -> Result<Built, BuildError> {
-        let mut child = self.command().spawn().map_err(|why| BuildError::Cargo(cannot_run("cargo", &why)))?;
+        let spawned = self.command(gently()).spawn().or_else(|why| match why.kind() {
+            ErrorKind::NotFound => self.command(Command::new(cargo())).spawn(),
+            _ => Err(why),
+        });
+        let mut child = spawned.map_err(|why| BuildError::Cargo(cannot_run("cargo", &why)))?;
         let guard = Guard::over(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let messages = async {
@@ -103,8 +108,7 @@ impl Builder {
         Ok(Built { modules, inputs })
     }
 
-    fn command(&self) -> Command {
-        let mut cargo = Command::new(cargo());
+    fn command(&self, mut cargo: Command) -> Command {
         cargo
             .arg("build")
             .args(["--release", "--bins", "--target", TARGET, "--message-format=json-render-diagnostics"])
@@ -188,6 +192,14 @@ fn nearest_manifest(file: &Path) -> Option<PathBuf> {
 /// The cargo that runs us, if one does, as cargo's own convention has it.
 fn cargo() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Cargo, giving way: a build takes the processors that nobody else wants, so functions that are being served, and the
+/// compiler of what the linker has just written, go first.
+fn gently() -> Command {
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "10"]).arg(cargo());
+    nice
 }
 
 fn cannot_run(program: &str, why: &std::io::Error) -> Error {
