@@ -1,7 +1,7 @@
 //! What ends a command early, in words for the person who typed it.
 //!
 //! Every message says what happened, where, and what to do. Whoever makes one knows all three; nobody above adds
-//! to it. Printed once, by [`crate::run`], which also turns it into the exit code.
+//! to it. Printed once, by [`crate::main`], which also turns it into the exit code.
 
 use std::fmt;
 

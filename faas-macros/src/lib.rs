@@ -1,6 +1,6 @@
 //! The `#[function]` attribute of [`faas-core`](https://docs.rs/faas-core), where it is re-exported and documented.
 //!
-//! Thin: [`args`] parses the attribute, [`check`] reads the signature, [`expand`] writes calls into `faas_core`.
+//! Thin: `args` parses the attribute, `check` reads the signature, `expand` writes calls into `faas_core`.
 //! Nothing here panics, and all mistakes are reported at once.
 
 mod args;
@@ -14,15 +14,15 @@ use proc_macro::TokenStream;
 /// ```ignore
 /// // HTTP: from a request to anything that is `IntoResponse`
 /// #[function(route = "GET /users/{id}")]
-/// async fn user(request: Request) -> Result<Json<User>> { … }
+/// async fn user(request: Request) -> Result<Json<User>> { /* … */ }
 ///
 /// // an event: from any `Deserialize` type to any `Serialize` type, as JSON
 /// #[function(memory = 256, timeout = "10s")]
-/// async fn order(order: Order, context: Context) -> Result<Receipt> { … }
+/// async fn order(order: Order, context: Context) -> Result<Receipt> { /* … */ }
 ///
 /// // any tower service of HTTP requests
 /// #[function(concurrency = 16)]
-/// fn site() -> axum::Router { … }
+/// fn site() -> axum::Router { /* … */ }
 /// ```
 ///
 /// # The function

@@ -1,7 +1,7 @@
 //! The contract between a guest (a function compiled to wasm) and its host: names, codes, envelopes.
 //!
 //! The one place that both halves read; the book's page "The ABI" is this module in prose. Nothing here
-//! performs IO or knows wasmer: the guest half ([`crate::guest`]) and the sandbox both translate to it.
+//! performs IO or knows wasmer: the guest half (`guest`) and the sandbox both translate to it.
 //!
 //! - [`envelope`]: the request and reply heads, as bytes.
 //! - [`manifest`]: the lines of the custom section [`MANIFEST_SECTION`].

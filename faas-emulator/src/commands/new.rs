@@ -18,9 +18,6 @@ pub struct Options {
     /// What to begin with
     #[arg(long, value_enum, default_value_t = Template::Http)]
     template: Template,
-    /// Depend on the faas-core in this folder instead of the published one
-    #[arg(long, hide = true, env = "FAAS_CORE_PATH", value_name = "DIR")]
-    faas_core_path: Option<PathBuf>,
 }
 
 /// What a new crate begins with.
@@ -67,15 +64,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
             dir.display()
         )));
     }
-    let faas_core = match &options.faas_core_path {
-        None => format!("\"{}\"", env!("CARGO_PKG_VERSION")),
-        Some(path) => {
-            let path = fs::canonicalize(path)
-                .map_err(|why| Error::bad_input(format!("{} cannot be opened: {why}", path.display())))?;
-            // a TOML string escapes as a JSON one does
-            format!("{{ path = {} }}", serde_json::Value::from(path.to_string_lossy()))
-        }
-    };
+    let faas_core = faas_core(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../faas-core"));
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nfaas-core = \
          {faas_core}\n{}",
@@ -92,6 +81,16 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let told = format!("made {}\n\n  cd {}\n  faas dev\n", dir.display(), dir.display());
     io::Write::write_all(&mut io::stdout(), told.as_bytes())
         .map_err(|why| Error::failed(format!("standard output cannot be written: {why}")))
+}
+
+/// What to depend on: the faas-core beside which this `faas` was built, if it was built in a checkout that is still
+/// there, else the published one of this version.
+fn faas_core(beside: &Path) -> String {
+    match fs::canonicalize(beside) {
+        // a TOML string escapes as a JSON one does
+        Ok(path) => format!("{{ path = {} }}", serde_json::Value::from(path.to_string_lossy())),
+        Err(_) => format!("\"{}\"", env!("CARGO_PKG_VERSION")),
+    }
 }
 
 /// The crate's name, which is the function's too.
@@ -111,28 +110,37 @@ mod tests {
     use super::*;
 
     fn options(path: PathBuf, template: Template) -> Options {
-        Options { path, template, faas_core_path: None }
+        Options { path, template }
     }
 
     #[test]
-    fn a_crate_depends_on_the_faas_core_of_this_version() {
+    fn a_crate_begins_with_a_function_of_its_name() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("my-function");
         run(&options(path.clone(), Template::Event)).expect("made");
         let manifest = fs::read_to_string(path.join("Cargo.toml")).expect("a manifest");
-        insta::assert_snapshot!(manifest.replace(&format!("faas-core = \"{}\"", env!("CARGO_PKG_VERSION")), "faas-core = \"VERSION\""), @r#"
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../faas-core");
+        insta::assert_snapshot!(manifest.replace(&faas_core(&beside), "FAAS_CORE"), @r#"
         [package]
         name = "my-function"
         version = "0.1.0"
         edition = "2024"
 
         [dependencies]
-        faas-core = "VERSION"
+        faas-core = FAAS_CORE
         serde = { version = "1", features = ["derive"] }
         "#);
         let main = fs::read_to_string(path.join("src/main.rs")).expect("a source");
         assert!(main.contains("async fn my_function("), "{main}");
         assert!(!main.contains("FUNCTION"));
+    }
+
+    #[test]
+    fn it_depends_on_the_faas_core_of_its_checkout_or_the_published_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let here = fs::canonicalize(dir.path()).expect("it is there");
+        assert_eq!(faas_core(dir.path()), format!("{{ path = {:?} }}", here.display().to_string()));
+        assert_eq!(faas_core(&dir.path().join("gone")), format!("\"{}\"", env!("CARGO_PKG_VERSION")));
     }
 
     #[test]

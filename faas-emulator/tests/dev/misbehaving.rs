@@ -90,7 +90,7 @@ fn a_guest_that_spins_does_not_hold_up_the_others() {
             async { tokio::join!(dev.get("/spin"), dev.get("/spin"), dev.get("/spin"), dev.get("/spin")) };
         let counts = async {
             let mut count = 0;
-            for _ in 0..20 {
+            for _ in 0..5 {
                 let counted = dev.get("/counter").await;
                 assert_eq!(counted.status, 200, "{counted:?}");
                 count += 1;
@@ -100,8 +100,8 @@ fn a_guest_that_spins_does_not_hold_up_the_others() {
         tokio::pin!(spins);
         tokio::select! {
             biased;
-            _ = &mut spins => panic!("spinning for 3 s was over before 20 quick requests"),
-            count = counts => assert_eq!(count, 20),
+            _ = &mut spins => panic!("spinning for 3 s was over before 5 quick requests"),
+            count = counts => assert_eq!(count, 5),
         }
         let (a, b, c, d) = spins.await;
         for spun in [a, b, c, d] {

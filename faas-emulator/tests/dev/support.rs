@@ -36,7 +36,6 @@ pub(crate) fn faas() -> Command {
     faas.env("FAAS_CACHE_DIR", shared.join("cache"))
         // dependencies are built once for all tests: their projects have names of their own
         .env("CARGO_TARGET_DIR", shared.join("functions"))
-        .env("FAAS_CORE_PATH", repository().join("faas-core"))
         .env("CARGO_TERM_PROGRESS_WHEN", "never")
         .env_remove("RUST_BACKTRACE")
         .env_remove("CARGO_INCREMENTAL");

@@ -12,7 +12,7 @@
 //! here schedules, and nothing here bills.
 //!
 //! Instances are plain: each start instantiates the module and runs its init. Starting from a snapshot of
-//! initialised memory belongs between [`guest`] and `engine`, and changes neither border.
+//! initialised memory belongs between `guest` and `engine`, and changes neither border.
 
 #![allow(unsafe_code)]
 
