@@ -2,7 +2,10 @@
 //!
 //! `cargo bench -p faas-core --features wasmer --bench sandbox`
 
-use std::{hint::black_box, path::Path, process::Command, sync::Arc};
+#[path = "../tests/sandbox/cargo.rs"]
+mod cargo;
+
+use std::{hint::black_box, sync::Arc};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -72,30 +75,18 @@ fn sandbox(c: &mut Criterion) {
     group.finish();
 }
 
-/// `examples/hello` as `faas dev` would have it compiled.
+/// `examples/hello`, with the settings of a reload by `faas dev`.
 fn hello_in_rust() -> Vec<u8> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let status = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--target",
-            "wasm32-wasip1",
-            "--package",
-            "hello",
-            "--target-dir",
-        ])
-        .arg(&target)
-        .envs([
-            ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
-            ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
-            ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
-        ])
-        .status()
-        .expect("cargo runs");
-    assert!(status.success(), "the example must build (rustup target add wasm32-wasip1)");
-    std::fs::read(target.join("wasm32-wasip1/release/hello.wasm")).expect("it was built")
+    let settings = [
+        ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
+        ("CARGO_PROFILE_RELEASE_LTO", "off"),
+        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+        ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
+        ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
+        ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+    ];
+    std::fs::read(cargo::build("hello", &settings).join("hello.wasm")).expect("it was built")
 }
 
 /// The same guest without anything of ours around it: its imports accept whatever they get.

@@ -113,8 +113,18 @@ impl Clock for SystemClock {
 ///
 /// No timer is made for a future that is ready at once.
 pub async fn within<F: Future>(clock: &dyn Clock, until: Time, future: F) -> Option<F::Output> {
+    within_kept(clock, until, &mut None, future).await
+}
+
+/// As [`within`], for futures that run one after the other until the same moment: they share one timer, which is kept
+/// in `sleep`.
+pub(crate) async fn within_kept<F: Future>(
+    clock: &dyn Clock,
+    until: Time,
+    sleep: &mut Option<BoxFuture<'static, ()>>,
+    future: F,
+) -> Option<F::Output> {
     let mut future = pin!(future);
-    let mut sleep: Option<BoxFuture<'static, ()>> = None;
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(output));

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -14,32 +13,16 @@ use faas_core::{
     transition::LogLevel,
 };
 
-use crate::support::{Function, Host, whole};
+use crate::{
+    cargo,
+    support::{Function, Host, whole},
+};
 
-/// The folder of compiled guests. Cargo knows when there is nothing to do.
+/// The folder of compiled guests.
 fn guests() -> &'static Path {
     static GUESTS: OnceLock<PathBuf> = OnceLock::new();
-    GUESTS.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let status = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--release",
-                "--target",
-                "wasm32-wasip1",
-                "--package",
-                "faas-test-guests",
-            ])
-            .arg("--target-dir")
-            .arg(&target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .envs([("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")])
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "the guests must build (rustup target add wasm32-wasip1)");
-        target.join("wasm32-wasip1/release")
-    })
+    let settings = [("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")];
+    GUESTS.get_or_init(|| cargo::build("faas-test-guests", &settings))
 }
 
 fn spec(name: &str) -> FunctionSpec {

@@ -2,6 +2,7 @@
 //!
 //! Guests are written in WAT where they break the ABI's rules, which Rust guests cannot.
 
+mod cargo;
 mod guests;
 mod hostile;
 mod modules;

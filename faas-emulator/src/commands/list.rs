@@ -11,7 +11,7 @@ use crate::{
     console::{Format, event::Event},
     error::Error,
     host::{Host, Setup},
-    reload::project,
+    reload::{load::LoadError, project},
 };
 
 /// Options of `faas list`.
@@ -45,7 +45,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     loader.prepare(&|text| console.say(Event::Notice(text.into()))).await?;
     let load = loader.load(Tier::Fast, &|line| console.say(Event::Progress(line.into()))).await;
     super::close(console).await?;
-    let load = load.map_err(super::told_already)?;
+    let load = load.map_err(LoadError::told_already)?;
     let mut entries: Vec<Entry> =
         load.modules.iter().flat_map(|loaded| loaded.module.functions()).cloned().collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));

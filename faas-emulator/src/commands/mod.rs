@@ -14,10 +14,7 @@ use crate::{
     console::Console,
     error::Error,
     host::Host,
-    reload::{
-        load::{LoadError, Loader},
-        project::Project,
-    },
+    reload::{load::Loader, project::Project},
 };
 
 /// A serverless cloud on the laptop: runs Rust functions cold, warm, limited, metered and billed.
@@ -97,14 +94,6 @@ async fn close(console: Arc<Console>) -> Result<(), Error> {
         Ok(())
     })
     .await
-}
-
-/// The error of a build whose words have been printed as they came.
-fn told_already(error: LoadError) -> Error {
-    match error {
-        LoadError::Compile(_) => Error::failed("the build failed: the compiler says why above"),
-        LoadError::Other(error) => error,
-    }
 }
 
 /// Whether the compiler's words should be coloured.

@@ -76,10 +76,11 @@ impl From<Error> for LoadError {
     }
 }
 
-impl From<LoadError> for Error {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Compile(words) => Error::failed(words.trim_end()),
+impl LoadError {
+    /// The error of a build whose words have been printed as they came.
+    pub fn told_already(self) -> Error {
+        match self {
+            LoadError::Compile(_) => Error::failed("the build failed: the compiler says why above"),
             LoadError::Other(error) => error,
         }
     }

@@ -107,10 +107,7 @@ impl Session {
                 self.inputs.replace(self.files_to_watch(None), self.loader.kinds(true), began);
                 return Ok(());
             }
-            Err(LoadError::Compile(_)) => {
-                return Err(Error::failed("the build failed: the compiler says why above"));
-            }
-            Err(LoadError::Other(error)) => return Err(error),
+            Err(error) => return Err(error.told_already()),
         };
         let cargo = load.cargo;
         self.inputs.replace(load.inputs.iter().cloned(), self.loader.kinds(false), began);

@@ -134,17 +134,15 @@ impl Inputs {
         let mut late = Vec::new();
         for path in files {
             // cargo writes it while it builds: what is there at the end is what was built
-            let known = known.remove(&path).filter(|_| !path.ends_with("Cargo.lock"));
-            let content = known.unwrap_or_else(|| {
-                if path.ends_with("Cargo.lock") {
-                    return content(&path);
-                }
-                if modified(&path).is_some_and(|at| at > since) {
+            let is_lock = path.ends_with("Cargo.lock");
+            let content = match known.remove(&path) {
+                Some(content) if !is_lock => content,
+                None if !is_lock && modified(&path).is_some_and(|at| at > since) => {
                     late.push(path.clone());
-                    return None;
+                    None
                 }
-                content(&path)
-            });
+                _ => content(&path),
+            };
             self.files.insert(path, content);
         }
         self.kinds = kinds;

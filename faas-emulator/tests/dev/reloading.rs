@@ -110,7 +110,8 @@ fn ten_reloads_under_load_fail_no_request() {
                 tokio::spawn(async move {
                     let mut connection = Connection::open(addr).await;
                     let mut last = 0;
-                    while !is_over.load(Ordering::Relaxed) {
+                    loop {
+                        let is_last = is_over.load(Ordering::Relaxed);
                         let reply = connection.get("/loaded").await.expect("a reply");
                         assert_eq!(reply.status, 200, "{reply:?}");
                         let generation: usize = reply.header("faas-generation").parse().expect("a number");
@@ -122,8 +123,10 @@ fn ten_reloads_under_load_fail_no_request() {
                         assert!(generation >= last, "generation {generation} after {last}");
                         last = generation;
                         replies.fetch_add(1, Ordering::Relaxed);
+                        if is_last {
+                            return last;
+                        }
                     }
-                    last
                 })
             })
             .collect();

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     abi::envelope::ResponseHead,
-    clock::{BoxFuture, Time},
+    clock::{BoxFuture, Time, within_kept},
     invocation::{
         End, ErrorKind, Failure, Fault, Invocation, InvocationError, Piece, Record, Reply, ReplyBody, Tally,
         Usage,
@@ -257,17 +257,9 @@ impl Driver {
     }
 
     async fn before_deadline<T>(&mut self, future: impl Future<Output = T>) -> Result<T, InvocationError> {
-        let (clock, deadline) = (&self.instance.function.runtime.clock, self.deadline);
-        let timer = &mut self.timer;
-        let mut future = std::pin::pin!(future);
-        let done = poll_fn(|cx| {
-            if let Poll::Ready(value) = future.as_mut().poll(cx) {
-                return Poll::Ready(Some(value));
-            }
-            let timer = timer.get_or_insert_with(|| clock.sleep_until(deadline));
-            timer.as_mut().poll(cx).map(|()| None)
-        });
-        done.await.ok_or_else(|| {
+        let clock = &self.instance.function.runtime.clock;
+        let done = within_kept(&**clock, self.deadline, &mut self.timer, future).await;
+        done.ok_or_else(|| {
             let (kind, message) = fault::overdue(Overdue::Wall, &self.instance.function.spec);
             InvocationError::new(kind, message)
         })
