@@ -97,6 +97,39 @@ impl Start {
     }
 }
 
+/// What a cold instance was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Nothing: it was made anew and ran its init.
+    Plain,
+    /// A copy of what the init of its function's first instance has left.
+    Snapshot,
+    /// An instance that was retired, and put back to that snapshot.
+    Recycled,
+}
+
+impl Origin {
+    /// `plain`, `snapshot` or `recycled`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Origin::Plain => "plain",
+            Origin::Snapshot => "snapshot",
+            Origin::Recycled => "recycled",
+        }
+    }
+}
+
+/// What making an instance took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Init {
+    /// What it was made from.
+    pub origin: Origin,
+    /// Wall time of start and init.
+    pub wall: Duration,
+    /// CPU time of the guest's init; zero when it did not run.
+    pub cpu: Duration,
+}
+
 /// Whose doing an error is. Billing and status codes depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -243,9 +276,11 @@ impl std::error::Error for Failure {}
 /// What an invocation used: the quantities that some provider bills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
+    /// What the instance was made from; absent for a warm start.
+    pub origin: Option<Origin>,
     /// Wall time of start and init; zero for a warm start.
     pub init_wall: Duration,
-    /// CPU time of the guest's init; zero for a warm start.
+    /// CPU time of the guest's init; zero for a warm start, and when init did not run.
     pub init_cpu: Duration,
     /// Wall time from the first poll of the call to its end.
     pub handler_wall: Duration,

@@ -13,11 +13,11 @@ pub mod scripted;
 #[cfg(feature = "wasmer")]
 pub mod wasmer;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     clock::BoxFuture,
-    invocation::{Failure, Invocation, InvocationError, Reply},
+    invocation::{Failure, Init, Invocation, InvocationError, Reply},
     pool::Lease,
 };
 
@@ -34,10 +34,8 @@ pub trait Sandbox: Send + Sync + std::fmt::Debug + 'static {
 pub struct Started {
     /// The instance.
     pub instance: Arc<dyn Instance>,
-    /// Wall time of start and init.
-    pub init_wall: Duration,
-    /// CPU time of the guest's init.
-    pub init_cpu: Duration,
+    /// What making it took.
+    pub init: Init,
 }
 
 /// A started copy of a function.

@@ -23,7 +23,8 @@ use super::{Instance, Sandbox, Started};
 use crate::{
     clock::{BoxFuture, SharedClock, within},
     invocation::{
-        BoxError, ErrorKind, Failure, FunctionSpec, Invocation, InvocationError, Reply, RequestBody,
+        BoxError, ErrorKind, Failure, FunctionSpec, Init, Invocation, InvocationError, Origin, Reply,
+        RequestBody,
     },
     pool::Lease,
 };
@@ -130,9 +131,9 @@ impl Sandbox for NativeSandbox {
                     return Err(failed(format!("it took longer than its init timeout of {limit} ms")));
                 }
             };
-            let init_wall = clock.now() - begun;
+            let init = Init { origin: Origin::Plain, wall: clock.now() - begun, cpu: Duration::ZERO };
             let instance = Arc::new(NativeInstance { spec, clock, service: Mutex::new(service) });
-            Ok(Started { instance, init_wall, init_cpu: Duration::ZERO })
+            Ok(Started { instance, init })
         })
     }
 }

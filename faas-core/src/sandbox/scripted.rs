@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::{Instance, Sandbox, Started};
 use crate::{
     clock::{BoxFuture, SharedClock},
-    invocation::{End, ErrorKind, Failure, Invocation, InvocationError, Reply, ReplyBody},
+    invocation::{End, ErrorKind, Failure, Init, Invocation, InvocationError, Origin, Reply, ReplyBody},
     pool::Lease,
 };
 
@@ -87,9 +87,9 @@ impl Sandbox for Scripted {
             if this.counts.fails_to_start.load(SeqCst) {
                 return Err(InvocationError::new(ErrorKind::InitFailed, "the script lets starts fail"));
             }
-            let (init_wall, init_cpu) = (this.start_takes, this.start_takes / 2);
+            let init = Init { origin: Origin::Plain, wall: this.start_takes, cpu: this.start_takes / 2 };
             let instance = ScriptedInstance { script: this, running: AtomicUsize::new(0), _alive: alive };
-            Ok(Started { instance: Arc::new(instance), init_wall, init_cpu })
+            Ok(Started { instance: Arc::new(instance), init })
         })
     }
 }

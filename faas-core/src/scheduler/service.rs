@@ -100,8 +100,11 @@ async fn run(shared: Arc<Shared>, mut invocation: Invocation) -> Result<Reply, F
         Err(error) => return Err(invocation.tally.fail(error)),
     };
     invocation.tally.started(grant.spec.clone(), grant.start, grant.queue);
-    if let Some((wall, cpu)) = grant.init {
-        invocation.tally.used(|usage| (usage.init_wall, usage.init_cpu) = (wall, cpu));
+    if let Some(init) = grant.init {
+        invocation.tally.used(|usage| {
+            usage.origin = Some(init.origin);
+            (usage.init_wall, usage.init_cpu) = (init.wall, init.cpu);
+        });
     }
     let lease = grant.lease.take().expect("only this function takes it");
     grant.instance.clone().invoke(invocation, lease).await

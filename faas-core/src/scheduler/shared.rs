@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, Time, within},
-    invocation::{ErrorKind, FunctionSpec, InvocationError, Start},
+    invocation::{ErrorKind, FunctionSpec, Init, InvocationError, Start},
     pool::{Decision, Effect, InstanceId, Lease, Pool, Refusal, TicketId},
     sandbox::{Instance, Sandbox, Started},
     transition::{SharedObserver, StopReason, Transition},
@@ -58,7 +58,7 @@ struct Entry {
     /// Absent while it starts.
     instance: Option<Arc<dyn Instance>>,
     /// What its start took, until somebody is billed for it.
-    init: Option<(Duration, Duration)>,
+    init: Option<Init>,
     start: AbortHandle,
 }
 
@@ -194,8 +194,8 @@ impl Shared {
                     return Some(started.instance);
                 }
                 let entry = entry(&mut core.instances, id);
-                errands.started = Some((entry.spec.clone(), started.init_wall));
-                entry.init = Some((started.init_wall, started.init_cpu));
+                errands.started = Some((entry.spec.clone(), started.init.wall));
+                entry.init = Some(started.init);
                 entry.instance = Some(started.instance);
                 None
             }
@@ -290,7 +290,7 @@ impl Core {
             Start::Cold => {
                 let init = entry.init.take();
                 // waiting for the start itself is not queueing
-                (init, waited.saturating_sub(init.map_or(waited, |(wall, _)| wall)))
+                (init, waited.saturating_sub(init.map_or(waited, |init| init.wall)))
             }
         };
         let shared = shared.clone();

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::shared::Shared;
 use crate::{
-    invocation::{ErrorKind, FunctionSpec, InvocationError, Start},
+    invocation::{ErrorKind, FunctionSpec, Init, InvocationError, Start},
     pool::{Lease, TicketId},
     sandbox::Instance,
 };
@@ -25,8 +25,8 @@ pub(super) struct Grant {
     pub(super) start: Start,
     /// How long the invocation waited for capacity.
     pub(super) queue: Duration,
-    /// Wall and CPU time of the start, for the first invocation that waited for it.
-    pub(super) init: Option<(Duration, Duration)>,
+    /// What the start took, for the first invocation that waited for it.
+    pub(super) init: Option<Init>,
     /// Taken by whoever runs.
     pub(super) lease: Option<Lease>,
 }

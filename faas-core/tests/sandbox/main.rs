@@ -7,4 +7,5 @@ mod guests;
 mod hostile;
 mod modules;
 mod replies;
+mod snapshots;
 mod support;

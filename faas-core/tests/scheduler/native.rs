@@ -6,7 +6,8 @@ use bytes::Bytes;
 use faas_core::{
     clock::{BoxFuture, Clock, VirtualClock},
     invocation::{
-        BoxError, End, ErrorKind, FunctionSpec, Piece, Record, Reply, ReplyBody, RequestBody, Start, Usage,
+        BoxError, End, ErrorKind, FunctionSpec, Origin, Piece, Record, Reply, ReplyBody, RequestBody, Start,
+        Usage,
     },
     sandbox::native::NativeSandbox,
 };
@@ -58,7 +59,8 @@ async fn a_service_replies_and_its_use_is_counted() {
     bench.run(ms(30)).await;
     let reply = reply(call).await;
     assert_eq!((reply.response.status(), text(&reply)), (StatusCode::OK, "hello, world"));
-    let usage = Usage { handler_wall: ms(30), bytes_in: 12, bytes_out: 12, ..Usage::default() };
+    let origin = Some(Origin::Plain);
+    let usage = Usage { origin, handler_wall: ms(30), bytes_in: 12, bytes_out: 12, ..Usage::default() };
     assert_eq!(reply.record.usage, usage);
     assert_eq!(*bench.ledger.records.lock(), [reply.record], "the reply carries what was reported");
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use faas_core::{
-    invocation::{End, Start},
+    invocation::{End, Origin, Start},
     transition::StopReason,
 };
 use serde_json::{Value, json};
@@ -82,6 +82,7 @@ fn value(event: &Event) -> Value {
                 "function": &*record.function,
                 "generation": record.spec.as_ref().map(|spec| spec.generation),
                 "start": record.start.map(Start::as_str),
+                "origin": usage.origin.map(Origin::as_str),
                 "status": status,
                 "error": error,
                 "message": message,

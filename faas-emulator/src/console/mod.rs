@@ -207,7 +207,7 @@ pub(crate) mod tests {
     use super::*;
     use faas_core::{
         clock::SystemClock,
-        invocation::{End, ErrorKind, FunctionSpec, InvocationError, Record, Start, Usage},
+        invocation::{End, ErrorKind, FunctionSpec, InvocationError, Origin, Record, Start, Usage},
         transition::{LogLevel, LogLine},
     };
 
@@ -233,6 +233,7 @@ pub(crate) mod tests {
                 ended: Time::EPOCH + micros(1520),
                 queue: micros(3),
                 usage: Usage {
+                    origin: Some(Origin::Snapshot),
                     init_wall: micros(1100),
                     init_cpu: micros(900),
                     handler_wall: micros(310),

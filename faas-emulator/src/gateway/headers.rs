@@ -100,6 +100,18 @@ fn start(headers: &mut HeaderMap, record: &Record, generation: Option<&HeaderVal
     }
 }
 
+/// The first of the timings: waiting for capacity, and the start, with what the instance was made from.
+fn until_started(b: &mut BytesMut, record: &Record) -> std::fmt::Result {
+    b.write_str("queue;dur=")?;
+    ms(b, record.queue)?;
+    b.write_str(", start;")?;
+    if let Some(origin) = record.usage.origin {
+        write!(b, "desc={};", origin.as_str())?;
+    }
+    b.write_str("dur=")?;
+    ms(b, record.usage.init_wall)
+}
+
 /// Adds the headers of an invocation that has ended. `generation` saves making one, if it is known to fit.
 pub(super) fn ended(
     headers: &mut HeaderMap,
@@ -113,10 +125,7 @@ pub(super) fn ended(
     values.push(|b| billed_ms(b, charge.billed));
     values.push(|b| write!(b, "{}", charge.cost_usd));
     values.push(|b| {
-        b.write_str("queue;dur=")?;
-        ms(b, record.queue)?;
-        b.write_str(", start;dur=")?;
-        ms(b, record.usage.init_wall)?;
+        until_started(b, record)?;
         b.write_str(", handler;dur=")?;
         ms(b, record.usage.handler_wall)
     });
@@ -132,12 +141,7 @@ pub(super) fn streaming(headers: &mut HeaderMap, record: &Record, generation: Op
     start(headers, record, generation);
     let mut values = Values::new();
     values.push(|b| b.write_str(&record.id));
-    values.push(|b| {
-        b.write_str("queue;dur=")?;
-        ms(b, record.queue)?;
-        b.write_str(", start;dur=")?;
-        ms(b, record.usage.init_wall)
-    });
+    values.push(|b| until_started(b, record));
     let [id, timing] = values.into_headers();
     headers.insert(REQUEST_ID, id);
     headers.append(SERVER_TIMING, timing);
@@ -194,7 +198,7 @@ mod tests {
         faas-generation: 3
         faas-request-id: 0123456789abcdef
         faas-start: cold
-        server-timing: queue;dur=0.003, start;dur=1.100, handler;dur=0.310
+        server-timing: queue;dur=0.003, start;desc=snapshot;dur=1.100, handler;dur=0.310
         ");
     }
 
@@ -207,7 +211,7 @@ mod tests {
         faas-generation: 3
         faas-request-id: 0123456789abcdef
         faas-start: cold
-        server-timing: queue;dur=0.003, start;dur=1.100
+        server-timing: queue;dur=0.003, start;desc=snapshot;dur=1.100
         trailer: faas-billed-ms, faas-cost-usd, server-timing
         ");
         insta::assert_snapshot!(listed(&trailers(&invoked.record, &charge)), @"

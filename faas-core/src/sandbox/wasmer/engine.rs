@@ -3,15 +3,18 @@
 use std::{ptr::NonNull, sync::Arc};
 
 use wasmer::{
-    Engine, MemoryType, Pages, TableType,
+    Engine, GlobalType, MemoryType, Pages, TableType,
     sys::{
         BaseTunables, Cranelift, CraneliftOptLevel, EngineBuilder, Features, NativeEngineExt, Target,
         Tunables,
         vm::{
-            MemoryError, MemoryStyle, TableStyle, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition,
+            MemoryError, MemoryStyle, TableStyle, VMGlobal, VMGlobalDefinition, VMMemory, VMMemoryDefinition,
+            VMTable, VMTableDefinition,
         },
     },
 };
+
+use super::memory::Start;
 
 /// How much work the compiler puts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,12 +62,13 @@ impl Compiler {
         &self.engine
     }
 
-    /// The same engine, for stores whose memories stop growing at `memory_mib`.
-    pub(super) fn limited(&self, memory_mib: u32) -> Engine {
+    /// The same engine, for the one store whose instance begins as `start` says, and whose memory stops growing at
+    /// `memory_mib`.
+    pub(super) fn limited(&self, memory_mib: u32, start: Arc<Start>) -> Engine {
         let mut engine = self.engine.clone();
         // 16 pages of 64 KiB to a MiB
         let limit = Pages(memory_mib.saturating_mul(16).min(Pages::max_value().0));
-        engine.set_tunables(Limited { base: BaseTunables::new(), limit });
+        engine.set_tunables(Limited { base: BaseTunables::new(), limit, start });
         engine
     }
 }
@@ -87,6 +91,7 @@ fn features() -> Features {
 struct Limited {
     base: BaseTunables,
     limit: Pages,
+    start: Arc<Start>,
 }
 
 impl Limited {
@@ -120,7 +125,17 @@ impl Tunables for Limited {
         definition: NonNull<VMMemoryDefinition>,
     ) -> Result<VMMemory, MemoryError> {
         // SAFETY: the caller's promise about `definition` is passed on unchanged; a smaller maximum asks no more.
-        unsafe { self.base.create_vm_memory(&self.cap(ty)?, style, definition) }
+        unsafe { self.start.memory(self.cap(ty)?, *style, definition) }
+    }
+
+    unsafe fn create_vm_global(
+        &self,
+        ty: GlobalType,
+        definition: NonNull<VMGlobalDefinition>,
+    ) -> Result<VMGlobal, String> {
+        self.start.learn_global(ty, definition);
+        // SAFETY: the caller's promise about `definition` is passed on unchanged.
+        Ok(unsafe { VMGlobal::new_instance(ty, definition) })
     }
 
     fn create_host_table(&self, ty: &TableType, style: &TableStyle) -> Result<VMTable, String> {

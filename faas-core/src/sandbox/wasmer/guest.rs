@@ -9,9 +9,14 @@ use wasmer::{FunctionEnv, Imports, Interrupter, Memory, RuntimeError, Store, Typ
 
 use super::{
     calls::Calls,
-    cpu, fault, imports, interrupt,
+    fault, imports, interrupt,
     lines::Budget,
+    memory::{
+        Image, Slots, Start,
+        seeds::{InitReads, KEYS_BYTES, NotRestorable},
+    },
     module::Compiled,
+    random::Random,
     state::{GuestState, Logs},
     wasi,
     watchdog::{Alarm, Bounds, Watchdog},
@@ -31,10 +36,11 @@ const CANCEL_GRACE: Duration = Duration::from_millis(50);
 /// What an instance starts from.
 pub(super) struct Origin<'a> {
     pub(super) compiled: &'a Compiled,
-    pub(super) engine: &'a wasmer::Engine,
+    pub(super) slots: &'a Arc<Slots>,
+    /// The function's initialised state, once there is one.
+    pub(super) image: Option<&'a Arc<Image>>,
     pub(super) spec: &'a Arc<FunctionSpec>,
     pub(super) environment: &'a [(String, String)],
-    pub(super) seed: [u8; 32],
     pub(super) clock: &'a SharedClock,
     pub(super) observer: &'a SharedObserver,
     pub(super) watchdog: &'a Watchdog,
@@ -49,6 +55,7 @@ pub(super) struct Guest {
     interrupter: Interrupter,
     alarm: Arc<Alarm>,
     spec: Arc<FunctionSpec>,
+    start: Arc<Start>,
 }
 
 // SAFETY: wasmer's store is not `Send` because it may hold what is not: the values of function environments, a
@@ -72,8 +79,8 @@ pub(super) enum Polled {
 }
 
 impl Guest {
-    /// Instantiates the module and runs its init. Returns the CPU time of both.
-    pub(super) fn start(origin: &Origin<'_>) -> Result<(Self, Duration), InvocationError> {
+    /// Instantiates the module and runs its init, or begins as the image that another's init has left.
+    pub(super) fn start(origin: &Origin<'_>, random: Random) -> Result<Self, InvocationError> {
         let Origin { compiled, spec, .. } = *origin;
         if compiled.memory_min_mib() > spec.memory_mib {
             let message = format!(
@@ -84,11 +91,11 @@ impl Guest {
             );
             return Err(InvocationError::new(ErrorKind::InitFailed, message));
         }
-        let cpu_before = cpu::thread_time();
         let alarm = Arc::new(Alarm::default());
-        let mut store = Store::new(origin.engine.clone());
+        let start = Arc::new(Start::new(origin.slots.clone(), origin.image.cloned()));
+        let mut store = Store::new(compiled.compiler().limited(spec.memory_mib, start.clone()));
         store.set_trap_handler(interrupt::handler());
-        let env = FunctionEnv::new(&mut store, state(origin, &alarm));
+        let env = FunctionEnv::new(&mut store, state(origin, random, &alarm));
         let mut imports = Imports::new();
         imports.register_namespace(abi::IMPORT_MODULE, imports::all(&mut store_mut(&mut store), &env));
         imports.register_namespace(
@@ -121,21 +128,81 @@ impl Guest {
         let cancel = instance.exports.get_typed_function(&store, abi::export::CANCEL).map_err(missing)?;
         env.as_mut(&mut store).memory = Some(memory.clone());
 
-        let initialised = init.call(&mut store);
+        let mut guest =
+            Guest { store, env, memory, poll, cancel, interrupter, alarm, spec: spec.clone(), start };
+        if guest.start.image().is_none() {
+            guest.initialise(&init)?;
+        } else {
+            guest.restore();
+        }
         drop(watched);
-        env.as_mut(&mut store).logs.end();
+        Ok(guest)
+    }
+
+    /// Runs the guest's init. Watched by the caller.
+    fn initialise(&mut self, init: &TypedFunction<(), i32>) -> Result<(), InvocationError> {
+        let initialised = init.call(&mut self.store);
+        self.end_logs();
         match initialised {
-            Ok(0) => {}
+            Ok(0) => Ok(()),
             Ok(code) => {
                 let message = format!("the function's init failed with code {code}");
-                return Err(InvocationError::new(ErrorKind::InitFailed, message));
+                Err(InvocationError::new(ErrorKind::InitFailed, message))
             }
             Err(trap) => {
-                return Err(init_failed(&fault::explain(&trap, env.as_ref(&store), spec), spec));
+                Err(init_failed(&fault::explain(&trap, self.env.as_ref(&self.store), &self.spec), &self.spec))
             }
         }
-        let guest = Guest { store, env, memory, poll, cancel, interrupter, alarm, spec: spec.clone() };
-        Ok((guest, cpu::thread_time().saturating_sub(cpu_before)))
+    }
+
+    /// Makes an image of what init has left. To be asked before the first call, and once.
+    pub(super) fn take_image(&mut self) -> Result<Image, NotRestorable> {
+        let reads = self.env.as_mut(&mut self.store).init.take().unwrap_or_default();
+        let memory = self.memory.view(&self.store).copy_to_vec();
+        let memory = memory.map_err(|why| NotRestorable::System(why.to_string()))?;
+        // SAFETY: the store is this guest's own, and `&mut self` keeps everyone out of it.
+        unsafe { self.start.take_image(&memory, &reads) }
+    }
+
+    /// Goes back to the image that it began as: memory, globals and all that the host knows of it. False when that
+    /// cannot be done, or it began as none: then it must be dropped.
+    pub(super) fn retire(&mut self) -> bool {
+        if self.start.image().is_none() || self.calls().len() > 0 {
+            return false;
+        }
+        let is_reset = self.memory.reset(&mut self.store).is_ok();
+        self.env.as_mut(&mut self.store).renew();
+        debug_assert!(!is_reset || self.is_as_imaged(), "a retired guest differs from a new one");
+        is_reset
+    }
+
+    /// Whether all that the guest can read is as the image has it. Tables need no look: a module that could change
+    /// one has no image.
+    fn is_as_imaged(&mut self) -> bool {
+        // SAFETY: the store is this guest's own, and `&mut self` keeps everyone out of it.
+        unsafe { self.start.restore_globals() };
+        let memory = self.memory.view(&self.store).copy_to_vec();
+        // SAFETY: as above.
+        memory.is_ok_and(|memory| unsafe { self.start.is_as_imaged(&memory) })
+    }
+
+    /// Starts anew from where [`Guest::retire`] has left it, with randomness of its own.
+    pub(super) fn revive(&mut self, random: Random) {
+        self.env.as_mut(&mut self.store).random = random;
+        self.restore();
+    }
+
+    /// Puts globals and seeds where the image has them; its memory is there already.
+    fn restore(&mut self) {
+        // SAFETY: the store is this guest's own, and `&mut self` keeps everyone out of it.
+        unsafe { self.start.restore_globals() };
+        let Some(image) = self.start.image() else { return };
+        for at in image.seeds.cells() {
+            let mut keys = [0; KEYS_BYTES];
+            self.env.as_mut(&mut self.store).random.fill(&mut keys);
+            // within the image, and so within the memory that begins as it
+            let _ = self.memory.view(&self.store).write(at, &keys);
+        }
     }
 
     /// The calls, for whoever begins and ends them.
@@ -232,7 +299,7 @@ fn store_mut(store: &mut Store) -> wasmer::StoreMut<'_> {
     wasmer::AsStoreMut::as_store_mut(store)
 }
 
-fn state(origin: &Origin<'_>, alarm: &Arc<Alarm>) -> GuestState {
+fn state(origin: &Origin<'_>, random: Random, alarm: &Arc<Alarm>) -> GuestState {
     let pair = |(name, value): &(String, String)| format!("{name}={value}").into_bytes();
     let mut environment: Vec<Vec<u8>> = origin.environment.iter().map(pair).collect();
     environment.push(format!("{}={}", abi::ENV_FUNCTION, origin.spec.name).into_bytes());
@@ -244,7 +311,8 @@ fn state(origin: &Origin<'_>, alarm: &Arc<Alarm>) -> GuestState {
         logs: Logs::new(origin.spec.name.clone(), origin.observer.clone()),
         panic: None,
         alarm: alarm.clone(),
-        random: blake3::Hasher::new_keyed(&origin.seed).finalize_xof(),
+        random,
+        init: origin.image.is_none().then(InitReads::default),
         environment,
         args: vec![origin.spec.name.as_bytes().to_vec()],
     }

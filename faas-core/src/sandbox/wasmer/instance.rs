@@ -175,6 +175,15 @@ impl WasmInstance {
     }
 }
 
+/// Whoever holds the last reference gives the guest back: to start again as new, or to be gone.
+impl Drop for WasmInstance {
+    fn drop(&mut self) {
+        if let Some(guest) = self.guest.get_mut().take() {
+            self.function.retire(guest);
+        }
+    }
+}
+
 fn look(calls: &mut super::calls::Calls, number: u32, polled: Polled) -> Event {
     let can_continue = calls.can_continue(number);
     let Some(call) = calls.get(number) else { return Event::Lost(lost()) };

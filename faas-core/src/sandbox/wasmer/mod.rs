@@ -4,15 +4,16 @@
 //! Runtime ── engine (two compilers) ── cache (compiled code on disk)
 //!    └─ Module ── module (ABI check)
 //!          └─ sandbox ── instance ── drive (one call)
-//!                           ├─ guest (store, exports) ── imports, wasi ── state ── calls, lines
+//!                           ├─ guest (store, exports) ── imports, wasi ── state ── calls, lines, random
+//!                           │    └─ memory (snapshots)
 //!                           └─ watchdog, interrupt, cpu, placement, fault
 //! ```
 //!
 //! This folder and the guest's exports hold all `unsafe` code of the crate. The ABI is [`crate::abi`]; nothing
 //! here schedules, and nothing here bills.
 //!
-//! Instances are plain: each start instantiates the module and runs its init. Starting from a snapshot of
-//! initialised memory belongs between `guest` and `engine`, and changes neither border.
+//! The first instance of a function runs its init. Those after it begin as a snapshot of what that has left, see
+//! [`memory`], and whoever is retired in good health begins again without being made anew.
 
 #![allow(unsafe_code)]
 
@@ -27,8 +28,10 @@ mod imports;
 mod instance;
 mod interrupt;
 mod lines;
+mod memory;
 mod module;
 mod placement;
+mod random;
 mod state;
 mod wasi;
 mod watchdog;
@@ -37,20 +40,22 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 pub use engine::Tier;
 pub use module::ModuleError;
+use parking_lot::Mutex;
 
 use crate::{
     abi::manifest,
     clock::{BoxFuture, SharedClock},
-    invocation::{ErrorKind, FunctionSpec, InvocationError},
+    invocation::{ErrorKind, FunctionSpec, Init, InvocationError, Origin},
     sandbox::{Sandbox, Started},
-    transition::SharedObserver,
+    transition::{LogLevel, LogLine, SharedObserver, Transition},
 };
 
 /// How a [`Runtime`] is set up.
@@ -94,6 +99,7 @@ impl std::error::Error for RuntimeError {
 pub struct Runtime {
     compilers: engine::Compilers,
     cache: Option<cache::Cache>,
+    slots: Arc<memory::Slots>,
     watchdog: watchdog::Watchdog,
     inline: placement::InlineSlots,
     clock: SharedClock,
@@ -132,6 +138,7 @@ impl Runtime {
         Ok(Arc::new(Runtime {
             compilers: engine::Compilers::new(),
             cache,
+            slots: Arc::default(),
             watchdog: watchdog::Watchdog::start(clock.clone()).map_err(RuntimeError::System)?,
             inline: placement::InlineSlots::for_workers(handle.metrics().num_workers()),
             clock,
@@ -152,9 +159,8 @@ impl Runtime {
     }
 
     /// Each instance has a stream of randomness of its own.
-    fn next_seed(&self) -> [u8; 32] {
-        let n = self.instances_started.fetch_add(1, Ordering::Relaxed);
-        *blake3::keyed_hash(&self.seed, &n.to_le_bytes()).as_bytes()
+    fn next_random(&self) -> random::Random {
+        random::Random::new(self.seed, self.instances_started.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -195,7 +201,6 @@ impl Module {
             max_reply_bytes: spec.max_reply_bytes,
         };
         Arc::new(WasmSandbox(Arc::new(Function {
-            engine: self.compiled.compiler().limited(spec.memory_mib),
             compiled: self.compiled.clone(),
             runtime: self.runtime.clone(),
             spec,
@@ -203,6 +208,8 @@ impl Module {
             limits,
             habit: placement::Habit::default(),
             init_habit: placement::Habit::default(),
+            image: OnceLock::new(),
+            spare: Mutex::default(),
         })))
     }
 }
@@ -219,29 +226,84 @@ impl fmt::Debug for Module {
 /// One generation of one function: what its instances share.
 struct Function {
     compiled: module::Compiled,
-    engine: wasmer::Engine,
     runtime: Arc<Runtime>,
     spec: Arc<FunctionSpec>,
     environment: Vec<(String, String)>,
     limits: calls::Limits,
     habit: placement::Habit,
     init_habit: placement::Habit,
+    /// What the first instance's init has left, or why others cannot begin as that.
+    image: OnceLock<Result<Arc<memory::Image>, memory::seeds::NotRestorable>>,
+    /// Guests that have gone back to the image.
+    spare: Mutex<Vec<guest::Guest>>,
 }
 
+/// Retired guests that are kept for one function. Each keeps what it has written, up to a MiB, and a slot.
+const MAX_SPARE: usize = 32;
+
 impl Function {
-    fn start(&self) -> Result<(guest::Guest, std::time::Duration), InvocationError> {
-        let result = guest::Guest::start(&guest::Origin {
+    /// A guest without running its code: one that has been retired, or a copy of the image. Absent while there is
+    /// no image, and when there can be none.
+    fn start_at_once(&self) -> Option<Result<(guest::Guest, Origin), InvocationError>> {
+        let image = self.image.get()?.as_ref().ok()?;
+        let spare = self.spare.lock().pop();
+        Some(match spare {
+            Some(mut guest) => {
+                guest.revive(self.runtime.next_random());
+                Ok((guest, Origin::Recycled))
+            }
+            None => self.start_from(Some(image)).map(|guest| (guest, Origin::Snapshot)),
+        })
+    }
+
+    /// A guest whose init runs now, and the CPU time that this takes. The first makes the image.
+    fn start_plainly(&self) -> Result<(guest::Guest, Duration), InvocationError> {
+        let cpu_before = cpu::thread_time();
+        let started = self.start_from(None);
+        let cpu = cpu::thread_time().saturating_sub(cpu_before);
+        self.init_habit.observe(if started.is_ok() { cpu } else { Duration::MAX });
+        let mut guest = started?;
+        self.image.get_or_init(|| {
+            let image = match self.compiled.keeps() {
+                Some(keeps) => Err(memory::seeds::NotRestorable::Module(keeps)),
+                None => guest.take_image(),
+            };
+            image.map(Arc::new).inspect_err(|why| self.say_not_restorable(why))
+        });
+        Ok((guest, cpu))
+    }
+
+    fn start_from(&self, image: Option<&Arc<memory::Image>>) -> Result<guest::Guest, InvocationError> {
+        let origin = guest::Origin {
             compiled: &self.compiled,
-            engine: &self.engine,
+            slots: &self.runtime.slots,
+            image,
             spec: &self.spec,
             environment: &self.environment,
-            seed: self.runtime.next_seed(),
             clock: &self.runtime.clock,
             observer: &self.runtime.observer,
             watchdog: &self.runtime.watchdog,
-        });
-        self.init_habit.observe(result.as_ref().map_or(std::time::Duration::MAX, |(_, cpu)| *cpu));
-        result
+        };
+        guest::Guest::start(&origin, self.runtime.next_random())
+    }
+
+    /// Takes back a guest that nobody uses any more.
+    fn retire(&self, mut guest: guest::Guest) {
+        if self.spare.lock().len() < MAX_SPARE && guest.retire() {
+            self.spare.lock().push(guest);
+        }
+    }
+
+    fn say_not_restorable(&self, why: &memory::seeds::NotRestorable) {
+        let line = LogLine {
+            id: None,
+            function: self.spec.name.clone(),
+            level: LogLevel::Host,
+            text: format!(
+                "every cold start runs the function's init, as no snapshot of it can be used: {why}"
+            ),
+        };
+        self.runtime.observer.observe(&Transition::Log(&line));
     }
 }
 
@@ -253,28 +315,34 @@ impl Sandbox for WasmSandbox {
         Box::pin(async move {
             let runtime = &function.runtime;
             let began = runtime.clock.now();
-            let inline = match function.init_habit.is_trusted().then(|| runtime.inline.try_take()) {
-                Some(Some(_slot)) => Some(function.start()),
-                _ => None,
-            };
-            let (guest, init_cpu) = match inline {
-                Some(started) => started?,
+            let (guest, origin, init_cpu) = match function.start_at_once() {
+                Some(started) => {
+                    let (guest, origin) = started?;
+                    (guest, origin, Duration::ZERO)
+                }
                 None => {
-                    let starting = function.clone();
-                    let started = runtime.handle.spawn_blocking(move || starting.start());
-                    started.await.map_err(|_| {
-                        InvocationError::new(
-                            ErrorKind::Platform,
-                            "the host failed while it started the function",
-                        )
-                    })??
+                    let (guest, cpu) = start_plainly(&function).await?;
+                    (guest, Origin::Plain, cpu)
                 }
             };
-            let init_wall = runtime.clock.now().since(began);
+            let init = Init { origin, wall: runtime.clock.now().since(began), cpu: init_cpu };
             let instance = Arc::new(instance::WasmInstance::new(function.clone(), guest));
-            Ok(Started { instance, init_wall, init_cpu })
+            Ok(Started { instance, init })
         })
     }
+}
+
+/// Inline if the function's init is known to be quick, else on a thread that may be held.
+async fn start_plainly(function: &Arc<Function>) -> Result<(guest::Guest, Duration), InvocationError> {
+    let runtime = &function.runtime;
+    if let Some(Some(_slot)) = function.init_habit.is_trusted().then(|| runtime.inline.try_take()) {
+        return function.start_plainly();
+    }
+    let starting = function.clone();
+    let started = runtime.handle.spawn_blocking(move || starting.start_plainly()).await;
+    started.map_err(|_| {
+        InvocationError::new(ErrorKind::Platform, "the host failed while it started the function")
+    })?
 }
 
 impl fmt::Debug for WasmSandbox {

@@ -4,7 +4,12 @@ use std::{fmt, sync::Arc};
 
 use wasmer::{ExternType, Type};
 
-use super::{cache, engine::Compiler, engine::Tier};
+use super::{
+    cache,
+    engine::Compiler,
+    engine::Tier,
+    memory::restorable::{self, Keeps},
+};
 use crate::abi::{self, manifest};
 
 /// Why bytes are not a module that can be run here.
@@ -59,6 +64,7 @@ struct Inner {
     compiler: Arc<Compiler>,
     functions: Vec<manifest::Entry>,
     memory_min_mib: u32,
+    keeps: Option<Keeps>,
     hash: String,
     tier: Tier,
 }
@@ -101,6 +107,7 @@ impl Compiled {
             }
         };
         let functions = check(&module)?;
+        let keeps = restorable::keeps(wasm).map_err(|e| ModuleError::NotWasm(e.to_string()))?;
         let memory_min = module.exports().memories().map(|memory| memory.ty().minimum.0).max();
         let hash = blake3::hash(wasm).to_hex()[..32].to_owned();
         Ok(Compiled(Arc::new(Inner {
@@ -108,6 +115,7 @@ impl Compiled {
             compiler: compiler.clone(),
             functions,
             memory_min_mib: memory_min.unwrap_or(0).div_ceil(16),
+            keeps,
             hash,
             tier,
         })))
@@ -128,6 +136,11 @@ impl Compiled {
     /// Memory that an instance has from the start, in MiB rounded up.
     pub(super) fn memory_min_mib(&self) -> u32 {
         self.0.memory_min_mib
+    }
+
+    /// What its instances keep beside memory and numbers.
+    pub(super) fn keeps(&self) -> Option<Keeps> {
+        self.0.keeps
     }
 
     pub(super) fn hash(&self) -> &str {

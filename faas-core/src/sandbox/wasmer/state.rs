@@ -7,6 +7,8 @@ use wasmer::{FunctionEnvMut, Memory};
 use super::{
     calls::Calls,
     lines::{Budget, Lines},
+    memory::seeds::InitReads,
+    random::Random,
     watchdog::Alarm,
 };
 use crate::{
@@ -51,8 +53,9 @@ pub(super) struct GuestState {
     /// The message of a panic, sent just before the trap that follows it.
     pub(super) panic: Option<String>,
     pub(super) alarm: Arc<Alarm>,
-    /// The guest's source of randomness: a stream that its seed determines.
-    pub(super) random: blake3::OutputReader,
+    pub(super) random: Random,
+    /// What init has read, while it runs.
+    pub(super) init: Option<InitReads>,
     /// `NAME=value`, without the closing zero.
     pub(super) environment: Vec<Vec<u8>>,
     pub(super) args: Vec<Vec<u8>>,
@@ -65,6 +68,14 @@ impl GuestState {
     /// Every import begins here: a guest whose time is up goes no further.
     pub(super) fn check_alarm(&self) -> Result<(), GuestFault> {
         if self.alarm.raised().is_some() { Err(GuestFault::Overdue) } else { Ok(()) }
+    }
+
+    /// Forgets all that the instance has done, as if it were new. It must have no calls.
+    pub(super) fn renew(&mut self) {
+        self.calls.renew();
+        self.current = None;
+        self.logs.renew();
+        self.panic = None;
     }
 }
 
@@ -124,6 +135,15 @@ impl Logs {
             stderr: Lines::default(),
             allocation_failed: false,
         }
+    }
+
+    /// As if nothing had been written yet.
+    fn renew(&mut self) {
+        self.id = None;
+        self.budget = Budget::default();
+        self.stdout = Lines::default();
+        self.stderr = Lines::default();
+        self.allocation_failed = false;
     }
 
     /// From now on, lines are those of this call; `budget` is what it has used of its own.

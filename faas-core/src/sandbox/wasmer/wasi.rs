@@ -133,6 +133,9 @@ fn clock_time_get(mut env: Env<'_>, id: u32, _precision: u64, ptr: u32) -> Resul
         if !is_clock(id) {
             return Ok(errno::INVAL);
         }
+        if let Some(init) = &mut state.init {
+            init.clock = true;
+        }
         write(ptr, &state.clock.now().unix_nanos().to_le_bytes())?;
         Ok(errno::SUCCESS)
     })
@@ -157,6 +160,9 @@ fn random_get(mut env: Env<'_>, ptr: u32, len: u32) -> Result<i32, GuestFault> {
         }
         let mut bytes = vec![0; len as usize];
         state.random.fill(&mut bytes);
+        if let Some(init) = &mut state.init {
+            init.drew(&bytes);
+        }
         write(ptr, &bytes)?;
         Ok(errno::SUCCESS)
     })

@@ -267,6 +267,13 @@ impl Calls {
         Calls { slots: Vec::new(), ops: HashMap::new(), next_handle: 1, clock }
     }
 
+    /// As if there had been none yet. There must be none left.
+    pub(super) fn renew(&mut self) {
+        self.slots.fill_with(|| None);
+        self.ops.clear();
+        self.next_handle = 1;
+    }
+
     /// Gives a call its number.
     pub(super) fn insert(&mut self, call: Call) -> u32 {
         let free = self.slots.iter().position(Option::is_none);

@@ -1,0 +1,221 @@
+//! One instance's linear memory in its slot, as wasmer sees it.
+
+use std::{
+    io,
+    ptr::{self, NonNull},
+    sync::Arc,
+};
+
+use wasmer::{
+    MemoryType, Pages,
+    sys::vm::{LinearMemory, MemoryError, MemoryStyle, Trap, VMMemoryDefinition},
+};
+
+use super::{
+    checked,
+    image::Image,
+    slots::{Slot, Slots},
+    written,
+};
+
+/// As much written memory is copied back and stays with the instance; of more, the pages are dropped.
+const KEEP_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct SlotMemory {
+    // absent only while it is dropped
+    slot: Option<Slot>,
+    slots: Arc<Slots>,
+    image: Option<Arc<Image>>,
+    definition: NonNull<VMMemoryDefinition>,
+    ty: MemoryType,
+    pages: Pages,
+}
+
+// SAFETY: the definition lies in the instance that owns this memory, and moves between threads with it; it is used
+// only through `&mut self`, or handed to wasmer, which asked for it.
+unsafe impl Send for SlotMemory {}
+// SAFETY: as above; `&self` reads plain values only.
+unsafe impl Sync for SlotMemory {}
+
+impl SlotMemory {
+    /// A memory of type `ty` that begins as `image`, or as zeros. Of static style: one whose every access out of
+    /// bounds ends in its slot.
+    ///
+    /// # Safety
+    /// `definition` must be valid for writes, and for as long as this value lives.
+    pub(super) unsafe fn new(
+        slots: &Arc<Slots>,
+        image: Option<Arc<Image>>,
+        ty: MemoryType,
+        definition: NonNull<VMMemoryDefinition>,
+    ) -> io::Result<Self> {
+        let mut slot = slots.take(image.as_ref().map(|image| image.id()))?;
+        let pages = match &image {
+            Some(image) => {
+                if slot.image() != Some(image.id()) {
+                    // SAFETY: the slot is ours, blank, and longer than any image.
+                    unsafe { image.map_at(slot.base())? };
+                    slot.set_image(Some(image.id()));
+                }
+                Pages((image.memory().len() / wasmer::WASM_PAGE_SIZE) as u32)
+            }
+            None => {
+                open(slot.base(), ty.minimum.bytes().0)?;
+                ty.minimum
+            }
+        };
+        let mut memory = SlotMemory { slot: Some(slot), slots: slots.clone(), image, definition, ty, pages };
+        memory.tell_size();
+        Ok(memory)
+    }
+
+    fn base(&self) -> *mut u8 {
+        self.slot.as_ref().map_or(ptr::null_mut(), Slot::base)
+    }
+
+    fn tell_size(&mut self) {
+        let base = self.base();
+        // SAFETY: valid by the promise made to `new`; compiled code reads it only while the guest runs, and then
+        // nobody else is here.
+        let definition = unsafe { self.definition.as_mut() };
+        definition.base = base;
+        definition.current_length = self.pages.bytes().0;
+    }
+
+    /// Puts the memory back to what the image holds.
+    fn go_back(&mut self) -> io::Result<()> {
+        let Some(image) = self.image.clone() else {
+            return Err(io::Error::other("it was not started from an image"));
+        };
+        let (base, initial) = (self.base(), image.memory());
+        let grown = self.pages.bytes().0;
+        if grown > initial.len() {
+            // SAFETY: within the slot, which is `self`'s alone, and only what was opened by growing.
+            unsafe { close(base.add(initial.len()), grown - initial.len())? };
+            self.pages = Pages((initial.len() / wasmer::WASM_PAGE_SIZE) as u32);
+        }
+        let start = base.expose_provenance();
+        match written::runs(start, start + initial.len()) {
+            Some(runs) if runs.bytes() <= KEEP_BYTES => {
+                for run in runs.iter() {
+                    let (at, len) = (run.start as usize - start, (run.end - run.start) as usize);
+                    let from = &initial[at..at + len];
+                    // SAFETY: the kernel names runs within the range it was asked about, which is this memory's;
+                    // the guest is not running, and the image is mapped elsewhere.
+                    unsafe { ptr::copy_nonoverlapping(from.as_ptr(), base.add(at), len) };
+                }
+            }
+            // SAFETY: within the slot; private pages of the image's mapping are dropped, and read from it again.
+            _ => unsafe {
+                checked(libc::madvise(base.cast(), initial.len(), libc::MADV_DONTNEED))?;
+            },
+        }
+        self.tell_size();
+        Ok(())
+    }
+
+    /// Leaves the slot blank, or with the image as it was.
+    fn scrub(&mut self, slot: &mut Slot) -> io::Result<()> {
+        let (base, len) = (slot.base(), self.pages.bytes().0);
+        match &self.image {
+            None => slot.blank(),
+            // SAFETY: the slot is exclusively ours, and the instance that used it is being dropped.
+            Some(image) => unsafe {
+                let initial = image.memory().len();
+                if len > initial {
+                    close(base.add(initial), len - initial)?;
+                }
+                checked(libc::madvise(base.cast(), initial, libc::MADV_DONTNEED)).map(drop)
+            },
+        }
+    }
+}
+
+/// Makes anonymous memory accessible.
+fn open(at: *mut u8, len: usize) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    // SAFETY: more rights for memory that nothing of Rust's lies in; a range that is not mapped is an error.
+    checked(unsafe { libc::mprotect(at.cast(), len, libc::PROT_READ | libc::PROT_WRITE) }).map(drop)
+}
+
+/// Makes anonymous memory inaccessible and forgets its content.
+///
+/// # Safety
+/// Nobody may use the range any more.
+unsafe fn close(at: *mut u8, len: usize) -> io::Result<()> {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        checked(libc::madvise(at.cast(), len, libc::MADV_DONTNEED))?;
+        checked(libc::mprotect(at.cast(), len, libc::PROT_NONE)).map(drop)
+    }
+}
+
+impl LinearMemory for SlotMemory {
+    fn ty(&self) -> MemoryType {
+        self.ty
+    }
+
+    fn size(&self) -> Pages {
+        self.pages
+    }
+
+    fn style(&self) -> MemoryStyle {
+        MemoryStyle::Static
+    }
+
+    fn grow(&mut self, delta: Pages) -> Result<Pages, MemoryError> {
+        let (current, error) =
+            (self.pages, MemoryError::CouldNotGrow { current: self.pages, attempted_delta: delta });
+        if delta.0 == 0 {
+            return Ok(current);
+        }
+        let limit = self.ty.maximum.unwrap_or(Pages::max_value());
+        let Some(new) = current.checked_add(delta).filter(|new| *new <= limit) else { return Err(error) };
+        // `wrapping_add`: within the slot, which is longer than any memory
+        if open(self.base().wrapping_add(current.bytes().0), delta.bytes().0).is_err() {
+            return Err(error);
+        }
+        self.pages = new;
+        self.tell_size();
+        Ok(current)
+    }
+
+    /// Back to the image, not to nothing: what "reset" means for a memory that begins as one.
+    fn reset(&mut self) -> Result<(), MemoryError> {
+        self.go_back().map_err(|why| MemoryError::Generic(why.to_string()))
+    }
+
+    fn vmmemory(&self) -> NonNull<VMMemoryDefinition> {
+        self.definition
+    }
+
+    fn try_clone(&self) -> Result<Box<dyn LinearMemory + Send + Sync>, MemoryError> {
+        Err(MemoryError::UnsupportedOperation { message: "a slot has one owner".into() })
+    }
+
+    fn copy(&self) -> Result<Box<dyn LinearMemory + Send + Sync>, MemoryError> {
+        Err(MemoryError::UnsupportedOperation { message: "a slot has one owner".into() })
+    }
+
+    unsafe fn initialize_with_data(&self, start: usize, data: &[u8]) -> Result<(), Trap> {
+        if self.image.is_none() {
+            // SAFETY: the caller has checked that the range lies within the memory, which no guest uses yet.
+            unsafe { ptr::copy_nonoverlapping(data.as_ptr(), self.base().add(start), data.len()) };
+        }
+        // else the image holds the data already, as the guest's init left it
+        Ok(())
+    }
+}
+
+impl Drop for SlotMemory {
+    fn drop(&mut self) {
+        let Some(mut slot) = self.slot.take() else { return };
+        // a slot that cannot be scrubbed is never used again: address space is lost, and nothing leaks into another
+        if self.scrub(&mut slot).is_ok() {
+            self.slots.give_back(slot);
+        }
+    }
+}

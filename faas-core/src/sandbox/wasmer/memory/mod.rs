@@ -1,0 +1,43 @@
+//! Linear memories that begin as a copy of a function's initialised memory, and go back to it.
+//!
+//! ```text
+//! start ─ slots ── address space, reserved once and used again
+//!           └─ linear ── one instance's memory in its slot: grows to its limit, resets, scrubs itself on drop
+//!                 ├─ image ── what memory and globals were after init, in a memfd: mapped copy-on-write
+//!                 └─ written ── which pages a guest has written since
+//! ```
+//!
+//! [`start`] is the border: it says what an instance begins as, and hands wasmer its memory. [`restorable`] proves
+//! that memory and globals are all the state that a module has, and [`seeds`] that nothing in the image should differ
+//! between instances. Mechanism only: who is started, kept and given back is decided elsewhere.
+//!
+//! Where memory cannot be mapped so, [`plain`](start) stands in: wasmer's own memories, and no images.
+
+#[cfg(target_os = "linux")]
+mod image;
+#[cfg(target_os = "linux")]
+mod linear;
+pub(super) mod restorable;
+pub(super) mod seeds;
+#[cfg(target_os = "linux")]
+mod slots;
+#[cfg_attr(not(target_os = "linux"), path = "plain.rs")]
+mod start;
+#[cfg(target_os = "linux")]
+mod written;
+
+#[cfg(not(target_os = "linux"))]
+pub(super) use start::{Image, Slots};
+#[cfg(target_os = "linux")]
+pub(super) use {image::Image, slots::Slots};
+
+pub(super) use start::Start;
+
+/// A system call's result: what it returned, or its error.
+#[cfg(target_os = "linux")]
+fn checked(result: libc::c_int) -> std::io::Result<libc::c_int> {
+    if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -1,0 +1,129 @@
+//! Whatever a guest writes, and however it grows: back at the image, a memory is the image.
+
+use std::{ptr::NonNull, sync::Arc};
+
+use proptest::prelude::*;
+use wasmer::{
+    MemoryType, Pages, WASM_PAGE_SIZE,
+    sys::vm::{LinearMemory as _, VMMemoryDefinition},
+};
+
+use super::{image::Image, linear::SlotMemory, seeds::Seeds, slots::Slots};
+
+const IMAGE_PAGES: u32 = 40;
+const MAX_PAGES: u32 = 48;
+
+/// A memory, and the place outside it that says where it is.
+struct Instance {
+    memory: SlotMemory,
+    definition: Box<VMMemoryDefinition>,
+}
+
+impl Instance {
+    fn start(slots: &Arc<Slots>, image: Option<&Arc<Image>>) -> Self {
+        let mut definition = Box::new(VMMemoryDefinition { base: std::ptr::null_mut(), current_length: 0 });
+        let ty = MemoryType { minimum: Pages(1), maximum: Some(Pages(MAX_PAGES)), shared: false };
+        let at = NonNull::from(&mut *definition);
+        // SAFETY: the definition is boxed, and is dropped after the memory.
+        let memory = unsafe { SlotMemory::new(slots, image.cloned(), ty, at) };
+        Instance { memory: memory.expect("a slot"), definition }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let VMMemoryDefinition { base, current_length } = *self.definition;
+        // SAFETY: the memory says that so many bytes are there, and `&mut self` is the only way to it.
+        unsafe { std::slice::from_raw_parts_mut(base, current_length) }
+    }
+}
+
+fn image(slots: &Arc<Slots>) -> Arc<Image> {
+    let mut memory = vec![0; IMAGE_PAGES as usize * WASM_PAGE_SIZE];
+    for (i, byte) in memory.iter_mut().enumerate().step_by(5000) {
+        *byte = (i % 251) as u8;
+    }
+    Arc::new(Image::new(slots, &memory, Vec::new(), Seeds::default()).expect("a memfd"))
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Write(usize, u8),
+    /// Many pages, so that they are dropped instead of copied back.
+    WriteMuch(usize, u8),
+    Grow(u32),
+    Reset,
+    Replace,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        8 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Act::Write(at, byte)),
+        1 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Act::WriteMuch(at, byte)),
+        2 => (0..6u32).prop_map(Act::Grow),
+        2 => Just(Act::Reset),
+        1 => Just(Act::Replace),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_memory_that_is_reset_is_its_image(acts in prop::collection::vec(act(), 1..60)) {
+        let slots = Arc::new(Slots::with_max(2));
+        let image = image(&slots);
+        let mut instance = Instance::start(&slots, Some(&image));
+        for act in acts {
+            match act {
+                Act::Write(at, byte) => {
+                    let bytes = instance.bytes();
+                    bytes[at % bytes.len()] = byte;
+                }
+                Act::WriteMuch(at, byte) => {
+                    let bytes = instance.bytes();
+                    let quarter = bytes.len() / 4;
+                    bytes[at % quarter..][..3 * quarter].fill(byte);
+                }
+                Act::Grow(pages) => {
+                    let before = instance.memory.size();
+                    let grown = instance.memory.grow(Pages(pages));
+                    prop_assert_eq!(grown.is_ok(), before.0 + pages <= MAX_PAGES);
+                    let bytes = instance.bytes();
+                    if grown.is_ok() && pages > 0 {
+                        prop_assert!(bytes[before.bytes().0..].iter().all(|byte| *byte == 0), "new pages are zero");
+                        bytes[before.bytes().0] = 1;
+                    }
+                }
+                Act::Reset => {
+                    instance.memory.reset().expect("resets");
+                    prop_assert!(instance.bytes() == image.memory());
+                }
+                Act::Replace => {
+                    drop(instance);
+                    instance = Instance::start(&slots, Some(&image));
+                    prop_assert!(instance.bytes() == image.memory(), "whoever comes next finds the image");
+                }
+            }
+        }
+        drop(instance);
+        prop_assert_eq!(slots.counts(), (1, 1), "the slot came back each time");
+    }
+}
+
+#[test]
+fn a_slot_forgets_one_function_before_it_serves_another() {
+    let slots = Arc::new(Slots::with_max(1));
+    let one = image(&slots);
+    let mut instance = Instance::start(&slots, Some(&one));
+    instance.memory.grow(Pages(1)).expect("room");
+    instance.bytes().fill(7);
+    drop(instance);
+    let mut plain = Instance::start(&slots, None);
+    assert_eq!(plain.bytes().len(), WASM_PAGE_SIZE);
+    assert!(plain.bytes().iter().all(|byte| *byte == 0));
+    plain.memory.grow(Pages(MAX_PAGES - 1)).expect("room");
+    assert!(plain.bytes().iter().all(|byte| *byte == 0));
+    plain.bytes().fill(8);
+    assert!(plain.memory.reset().is_err(), "it has nothing to go back to");
+    drop(plain);
+    assert!(Instance::start(&slots, Some(&one)).bytes() == one.memory());
+}
