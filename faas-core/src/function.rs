@@ -77,6 +77,30 @@ where
     }
 }
 
+/// What an init returns: nothing, or a `Result` of nothing.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a function's init cannot return `{Self}`",
+    label = "not an init",
+    note = "an init is a `fn()` or a `fn() -> faas_core::Result<()>`; it cannot be `async`, because no invocation is there \
+            yet that could wait"
+)]
+pub trait InitResult {
+    fn into_result(self) -> Result<()>;
+}
+
+impl InitResult for () {
+    fn into_result(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<E: Into<Error>> InitResult for std::result::Result<(), E> {
+    fn into_result(self) -> Result<()> {
+        self.map_err(Into::into)
+    }
+}
+
 /// A function of this program, as `#[function]` declares it.
 #[derive(Debug)]
 pub struct Definition {
@@ -84,7 +108,9 @@ pub struct Definition {
     pub name: &'static str,
     /// Its line of the manifest, see [`crate::abi::manifest`].
     pub manifest: &'static str,
-    /// Makes the function: once for each instance.
+    /// Runs once for each instance, before anything else; or once for all, where instances begin as copies.
+    pub init: Option<fn() -> Result<()>>,
+    /// Makes the function: once for each instance, after its init.
     pub make: fn() -> Box<dyn Function>,
 }
 
@@ -125,11 +151,11 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __define {
-    ($name:expr, $manifest:expr, $make:expr) => {
+    ($name:expr, $manifest:expr, $init:expr, $make:expr) => {
         const MANIFEST_TEXT: &str = $manifest;
 
         static DEFINITION: $crate::function::Definition =
-            $crate::function::Definition { name: $name, manifest: MANIFEST_TEXT, make: $make };
+            $crate::function::Definition { name: $name, manifest: MANIFEST_TEXT, init: $init, make: $make };
 
         extern "C" fn register() {
             $crate::function::register(&DEFINITION)

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::{
+    abi::manifest::Isolation,
     clock::{SharedClock, Time},
     transition::{SharedObserver, Transition},
 };
@@ -38,6 +39,8 @@ pub struct FunctionSpec {
     pub init_timeout: Duration,
     /// How many invocations one instance serves at a time.
     pub instance_concurrency: u32,
+    /// Whether an instance serves more than one invocation in all.
+    pub isolation: Isolation,
     /// How many instances there may be at once; only the host's total limits it when absent.
     pub max_instances: Option<u32>,
     /// The largest request body taken, in bytes.
@@ -58,6 +61,7 @@ impl FunctionSpec {
             cpu_limit: None,
             init_timeout: Duration::from_secs(10),
             instance_concurrency: 1,
+            isolation: Isolation::Instance,
             max_instances: None,
             max_request_bytes: 6 << 20,
             max_reply_bytes: 6 << 20,

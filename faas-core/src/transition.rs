@@ -50,6 +50,8 @@ pub enum StopReason {
     Expired,
     /// Its function has a newer generation, or is gone.
     Replaced,
+    /// It has served the one invocation that it was for.
+    Used,
     /// Its capacity was needed for another function.
     Evicted,
     /// It misbehaved, or a call was stopped in it.

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use syn::{
-    Expr, ExprLit, Lit, LitInt, LitStr, Meta, Token, parse::Parser as _, punctuated::Punctuated,
+    Expr, ExprLit, ExprPath, Lit, LitInt, LitStr, Meta, Token, parse::Parser as _, punctuated::Punctuated,
     spanned::Spanned as _,
 };
 
@@ -42,9 +42,13 @@ pub(crate) struct Args {
     pub(crate) concurrency: Option<u64>,
     pub(crate) schedule: Option<String>,
     pub(crate) queue: Option<String>,
+    pub(crate) isolation: Option<String>,
+    /// What runs before the first invocation.
+    pub(crate) init: Option<ExprPath>,
 }
 
-const KEYS: [&str; 7] = ["name", "route", "memory", "timeout", "concurrency", "schedule", "queue"];
+const KEYS: [&str; 9] =
+    ["name", "route", "memory", "timeout", "concurrency", "schedule", "queue", "isolation", "init"];
 
 impl Args {
     pub(crate) fn parse(attribute: TokenStream, mistakes: &mut Mistakes) -> Self {
@@ -79,7 +83,18 @@ impl Args {
             }
             seen.push(key);
         }
+        args.check_together(mistakes);
         args
+    }
+
+    /// What only two arguments together get wrong.
+    fn check_together(&self, mistakes: &mut Mistakes) {
+        if self.isolation.as_deref() == Some("request") && self.concurrency.is_some_and(|n| n > 1) {
+            mistakes.add(
+                Span::call_site(),
+                "an instance that is for one request serves one at a time: leave out `concurrency`, or `isolation`",
+            );
+        }
     }
 
     fn set(&mut self, key: &str, value: &Expr) -> syn::Result<()> {
@@ -94,6 +109,8 @@ impl Args {
             "concurrency" => self.concurrency = Some(whole(key, value, 1, 1000)?),
             "schedule" => self.schedule = Some(checked(text(key, value)?, cron)?),
             "queue" => self.queue = Some(checked(text(key, value)?, name)?),
+            "isolation" => self.isolation = Some(checked(text(key, value)?, isolation)?),
+            "init" => self.init = Some(path(key, value)?),
             _ => {}
         }
         Ok(())
@@ -134,6 +151,8 @@ fn example(key: &str) -> &'static str {
         "timeout" => "\"10s\"",
         "concurrency" => "8",
         "schedule" => "\"*/5 * * * *\"",
+        "isolation" => "\"request\"",
+        "init" => "load",
         _ => "\"orders\"",
     }
 }
@@ -144,6 +163,26 @@ fn text<'v>(key: &str, value: &'v Expr) -> syn::Result<&'v LitStr> {
         other => {
             Err(syn::Error::new(other.span(), format_args!("`{key}` is a string: {key} = {}", example(key))))
         }
+    }
+}
+
+fn path(key: &str, value: &Expr) -> syn::Result<ExprPath> {
+    match value {
+        Expr::Path(path) => Ok(path.clone()),
+        other => Err(syn::Error::new(
+            other.span(),
+            format_args!("`{key}` names a function: {key} = {}", example(key)),
+        )),
+    }
+}
+
+fn isolation(text: &str) -> Result<String, String> {
+    match text {
+        "request" | "instance" => Ok(text.into()),
+        _ => Err(format!(
+            "`{text}` is not an isolation: \"instance\" (an instance serves one request after another) or \"request\" \
+             (each gets an instance of its own)"
+        )),
     }
 }
 

@@ -33,12 +33,13 @@ pub(crate) fn function(attribute: TokenStream, item: TokenStream) -> TokenStream
     }
     let manifest = manifest(&name, &function, &args, &shape);
     let make = make(&function, &shape);
+    let init = init(&args);
     quote! {
         #function
 
         const _: () = {
             #make
-            ::faas_core::__define!(#name, #manifest, make);
+            ::faas_core::__define!(#name, #manifest, #init, make);
         };
     }
 }
@@ -64,6 +65,7 @@ fn manifest(name: &str, function: &ItemFn, args: &Args, shape: &Shape) -> TokenS
         ("method", &args.method),
         ("schedule", &args.schedule),
         ("queue", &args.queue),
+        ("isolation", &args.isolation),
     ];
     for (key, value) in texts {
         if let Some(value) = value {
@@ -92,6 +94,14 @@ fn json(text: &str) -> String {
     }
     out.push('"');
     out
+}
+
+/// `Option<fn() -> Result<()>>`.
+fn init(args: &Args) -> TokenStream {
+    let Some(init) = &args.init else { return quote!(::std::option::Option::None) };
+    // on the path, where the compiler will say that it is no init
+    let result = quote_spanned! { init.span() => ::faas_core::function::InitResult::into_result(#init()) };
+    quote!(::std::option::Option::Some(|| #result))
 }
 
 /// `fn make() -> Box<dyn Function>`.
@@ -177,6 +187,14 @@ mod tests {
     #[test]
     fn nothing_asked() {
         insta::assert_snapshot!(expansion(quote!(), quote! { async fn r#type() -> &'static str { "pong" } }));
+    }
+
+    #[test]
+    fn init_and_isolation() {
+        insta::assert_snapshot!(expansion(
+            quote!(init = tables::load, isolation = "request"),
+            quote! { async fn price(item: Item) -> u64 { tables::price(item) } },
+        ));
     }
 
     #[test]

@@ -45,6 +45,28 @@ use proc_macro::TokenStream;
 /// | `concurrency = 16` | how many invocations one instance serves at a time | 1 |
 /// | `schedule = "*/5 * * * *"` | when it runs by itself: five cron fields | never |
 /// | `queue = "orders"` | the queue whose messages it gets | none |
+/// | `init = load` | a `fn()`, or one that returns a `Result<()>`, that runs before the first invocation | none |
+/// | `isolation = "request"` | each invocation gets an instance of its own, which serves no other | `"instance"` |
+///
+/// # Init
+///
+/// What `init` does, and what a `fn` that returns a service does, is done once for an instance. In the sandbox of `faas`
+/// it is even done once for all of them: later instances begin as copies of what it left in memory. So it is the place
+/// to parse configuration, build tables and compile patterns. It should not read the clock or draw random numbers,
+/// which all copies would share: a function whose init does is started without copies, and the console says so.
+///
+/// ```ignore
+/// static PRICES: OnceLock<Prices> = OnceLock::new();
+///
+/// fn load() -> faas_core::Result<()> {
+///     let prices = serde_json::from_str(include_str!("prices.json"))?;
+///     PRICES.get_or_init(|| prices);
+///     Ok(())
+/// }
+///
+/// #[function(init = load)]
+/// async fn price(item: Item) -> u64 { PRICES.wait().of(&item) }
+/// ```
 #[proc_macro_attribute]
 pub fn function(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::function(attribute.into(), item.into()).into()

@@ -31,12 +31,26 @@ pub struct Entry {
     /// How many invocations one instance serves at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// How many invocations an instance serves in all; [`Isolation::Instance`] when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// Cron expression that triggers the function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
     /// Queue whose messages trigger the function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
+}
+
+/// What invocations of one function share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// An instance serves one invocation after another: what one leaves in a static, the next finds.
+    #[default]
+    Instance,
+    /// Each invocation gets an instance of its own, which serves no other.
+    Request,
 }
 
 /// How a function takes its input, as far as its signature shows.

@@ -57,6 +57,14 @@ pub mod import {
     pub const LOG: &str = "log";
 }
 
+/// What [`export::INIT`] returns. Any other number is a failure too.
+pub mod init {
+    /// The instance is ready.
+    pub const OK: i32 = 0;
+    /// The user's init failed. Why has been logged as [`log::PANIC`](super::log::PANIC).
+    pub const FAILED: i32 = 1;
+}
+
 /// What [`export::POLL`] returns.
 pub mod poll {
     /// The call waits; the host polls it again when something it waits for has happened.

@@ -77,21 +77,25 @@ pub fn cancel(call: u32) {
 }
 
 /// Makes the function, so that the first invocation need not. An unknown name is told by the first invocation.
-pub(super) fn prepare(name: &str) {
-    made(name);
+pub(super) fn prepare(name: &str) -> crate::Result<()> {
+    made(name).map(drop)
 }
 
-fn made(name: &str) -> Option<Rc<dyn Function>> {
+/// The function, made now if it is not yet. Absent when there is none of this name.
+fn made(name: &str) -> crate::Result<Option<Rc<dyn Function>>> {
     let known = |functions: &Vec<(&str, Rc<dyn Function>)>| {
         functions.iter().find(|(known, _)| *known == name).map(|(_, function)| function.clone())
     };
     if let Some(known) = FUNCTIONS.with_borrow(known) {
-        return Some(known);
+        return Ok(Some(known));
     }
-    let definition = function::find(name)?;
+    let Some(definition) = function::find(name) else { return Ok(None) };
+    if let Some(init) = definition.init {
+        init()?;
+    }
     let made: Rc<dyn Function> = Rc::from((definition.make)());
     FUNCTIONS.with_borrow_mut(|functions| functions.push((definition.name, made.clone())));
-    Some(made)
+    Ok(Some(made))
 }
 
 async fn serve(call: u32) {
@@ -100,14 +104,16 @@ async fn serve(call: u32) {
         Err(why) => Err(Error::new(format!("the host's request head is malformed: {why}"))),
     };
     let response = response.unwrap_or_else(|error| {
-        log_fault(&error);
+        if !error.is_client() {
+            imports::log(abi::log::ERROR, &in_full(&error));
+        }
         error.into_reply()
     });
     send(call, response).await;
 }
 
 async fn invoke(call: u32, head: RequestHead) -> Result<Response, Error> {
-    let function = made(&head.function)
+    let function = made(&head.function)?
         .ok_or_else(|| Error::new(format!("this module has no function named `{}`", head.function)))?;
     let context = Context::of(&head);
     let mut request = Request::new(Body::new(body::Incoming::new(call)));
@@ -117,18 +123,15 @@ async fn invoke(call: u32, head: RequestHead) -> Result<Response, Error> {
     function.call(request, context).await
 }
 
-/// What caused a fault is for whoever reads the log, not for the caller.
-fn log_fault(error: &Error) {
-    if error.is_client() {
-        return;
-    }
+/// The error and all that caused it: for whoever reads the log, not for the caller.
+pub(super) fn in_full(error: &Error) -> String {
     let mut text = error.message().to_owned();
     let mut source = error.source().and_then(|error| error.source());
     while let Some(cause) = source {
         text.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    imports::log(abi::log::ERROR, &text);
+    text
 }
 
 async fn send(call: u32, response: Response) {

@@ -29,10 +29,14 @@ pub fn init() -> i32 {
     // run then. Naming it here also keeps the linker from wrapping each export in constructors of its own.
     unsafe { __wasm_call_ctors() };
     log::install();
-    if let Ok(name) = std::env::var(abi::ENV_FUNCTION) {
-        executor::prepare(&name);
+    let prepared = std::env::var(abi::ENV_FUNCTION).map_or(Ok(()), |name| executor::prepare(&name));
+    match prepared {
+        Ok(()) => abi::init::OK,
+        Err(error) => {
+            imports::log(abi::log::PANIC, &executor::in_full(&error));
+            abi::init::FAILED
+        }
     }
-    0
 }
 
 /// Waits without holding the instance: others are served meanwhile.

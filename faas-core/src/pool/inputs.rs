@@ -12,6 +12,7 @@ use super::{
     timers::Timer,
 };
 use crate::{
+    abi::manifest::Isolation,
     clock::Time,
     invocation::{FunctionSpec, Start},
     transition::StopReason,
@@ -117,12 +118,14 @@ impl Pool {
         };
         let (index, function) = (instance.0.index, slot.function);
         self.unshelve(index);
+        let is_used_up = self.functions.at(function.0.index).spec.isolation == Isolation::Request;
         let slot = self.instances.at(index);
         let Stage::Ready { serving, is_condemned } = &mut slot.stage else {
             unreachable!("only a ready instance is lent");
         };
+        let has_failed = *is_condemned || !is_healthy;
         *serving -= 1;
-        *is_condemned |= !is_healthy;
+        *is_condemned = has_failed || is_used_up;
         self.running -= 1;
         let (serving, is_condemned, epoch) = (*serving, *is_condemned, slot.epoch);
         let is_current = {
@@ -132,7 +135,11 @@ impl Pool {
         if is_current && !is_condemned {
             self.serve(now, index, Start::Warm, effects);
         } else if serving == 0 {
-            let reason = if is_condemned { StopReason::Failed } else { StopReason::Replaced };
+            let reason = match () {
+                () if has_failed => StopReason::Failed,
+                () if is_current => StopReason::Used,
+                () => StopReason::Replaced,
+            };
             self.stop(index, reason, effects);
         }
         self.after(now, function, effects);

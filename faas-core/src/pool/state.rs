@@ -22,7 +22,7 @@ use super::{
     table::Table,
     timers::Timers,
 };
-use crate::{clock::Time, invocation::FunctionSpec, policy::KeepAlive};
+use crate::{abi::manifest::Isolation, clock::Time, invocation::FunctionSpec, policy::KeepAlive};
 
 /// The warm pool's state machine.
 ///
@@ -69,7 +69,10 @@ pub(super) struct Function {
 
 impl Function {
     pub(super) fn instance_concurrency(&self) -> usize {
-        self.spec.instance_concurrency.max(1) as usize
+        match self.spec.isolation {
+            Isolation::Instance => self.spec.instance_concurrency.max(1) as usize,
+            Isolation::Request => 1,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    abi::manifest::Isolation,
     clock::Time,
     invocation::{FunctionSpec, Start},
     policy::FixedTtl,
@@ -32,7 +33,7 @@ enum Event {
     Release { lease: usize, is_healthy: bool },
     Cancel(usize),
     Pass(u64),
-    Deploy { function: usize, instance_concurrency: u32, max_instances: Option<u32> },
+    Deploy { function: usize, instance_concurrency: u32, max_instances: Option<u32>, is_isolated: bool },
     Retire(usize),
     Shutdown,
 }
@@ -48,9 +49,9 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(lease, is_healthy)| Event::Release { lease, is_healthy }),
         2 => any.prop_map(Event::Cancel),
         4 => (0..40_u64).prop_map(Event::Pass),
-        2 => (0..3_usize, 1..4_u32, prop::option::of(0..4_u32)).prop_map(
-            |(function, instance_concurrency, max_instances)| Event::Deploy {
-                function, instance_concurrency, max_instances
+        2 => (0..3_usize, 1..4_u32, prop::option::of(0..4_u32), prop::bool::weighted(0.3)).prop_map(
+            |(function, instance_concurrency, max_instances, is_isolated)| Event::Deploy {
+                function, instance_concurrency, max_instances, is_isolated
             }
         ),
         1 => (0..3_usize).prop_map(Event::Retire),
@@ -64,6 +65,7 @@ struct InstanceModel {
     is_started: bool,
     is_condemned: bool,
     serving: u32,
+    has_served: bool,
     idle_since: Time,
 }
 
@@ -100,7 +102,12 @@ impl World {
             is_closing: false,
         };
         for function in 0..NAMES.len() {
-            world.happen(Event::Deploy { function, instance_concurrency: 1, max_instances: None });
+            world.happen(Event::Deploy {
+                function,
+                instance_concurrency: 1,
+                max_instances: None,
+                is_isolated: false,
+            });
         }
         world
     }
@@ -161,11 +168,12 @@ impl World {
                 self.pool.expire(self.now, &mut effects);
                 assert!(self.pool.next_deadline().is_none_or(|at| at > self.now), "what is due is done");
             }
-            Event::Deploy { function, instance_concurrency, max_instances } => {
+            Event::Deploy { function, instance_concurrency, max_instances, is_isolated } => {
                 self.generation += 1;
                 let spec = Arc::new(FunctionSpec {
                     generation: self.generation,
                     instance_concurrency,
+                    isolation: if is_isolated { Isolation::Request } else { Isolation::Instance },
                     max_instances,
                     ..FunctionSpec::new(NAMES[function])
                 });
@@ -208,6 +216,7 @@ impl World {
                     is_started: false,
                     is_condemned: false,
                     serving: 0,
+                    has_served: false,
                     idle_since: self.now,
                 };
                 assert!(self.instances.insert(instance, model).is_none(), "instance ids are unique");
@@ -255,6 +264,11 @@ impl World {
         assert!(model.is_started && !model.is_condemned);
         assert_eq!(model.function, function);
         assert_eq!(model.generation, spec.generation, "an invocation runs in the newest generation");
+        assert!(
+            spec.isolation == Isolation::Instance || !model.has_served,
+            "an instance for one request serves one"
+        );
+        model.has_served = true;
         model.serving += 1;
         assert!(model.serving <= spec.instance_concurrency, "no instance serves more than it may");
         self.leases.push(id);
@@ -290,7 +304,15 @@ impl World {
                     && !i.is_condemned
                     && i.generation == status.spec.generation
                     && i.serving < status.spec.instance_concurrency
+                    && (status.spec.isolation == Isolation::Instance || !i.has_served)
             });
+            let is_used_up = own.iter().any(|i| {
+                i.has_served
+                    && i.serving == 0
+                    && i.generation == status.spec.generation
+                    && status.spec.isolation == Isolation::Request
+            });
+            assert!(!is_used_up, "what was for one request does not stay");
             assert!(ordinary.is_empty() || !has_free, "nobody waits while a free instance could serve them");
             if status.queued > 0 {
                 let is_full = status.spec.max_instances.is_some_and(|max| own.len() >= max as usize);

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use super::{Profile, schema::Range};
 use crate::{
     abi::manifest::Entry,
+    abi::manifest::Isolation,
     invocation::FunctionSpec,
     policy::{FixedTtl, KeepAlive, UntilEvicted},
 };
@@ -56,7 +57,11 @@ impl Profile {
             })?),
             (None, asked) => asked.map_or(NO_LIMIT, Duration::from_millis).min(NO_LIMIT),
         };
-        let per_instance = entry.concurrency.unwrap_or(1).max(1);
+        let isolation = entry.isolation.unwrap_or_default();
+        let per_instance = match isolation {
+            Isolation::Instance => entry.concurrency.unwrap_or(1).max(1),
+            Isolation::Request => 1,
+        };
         let most_per_instance =
             self.scaling.instance_concurrency.as_ref().map_or(u32::MAX, |most| most.value);
         Ok(FunctionSpec {
@@ -68,6 +73,7 @@ impl Profile {
                 .as_ref()
                 .map_or(NO_LIMIT, |range| Duration::from_millis(range.default.value)),
             instance_concurrency: per_instance.min(most_per_instance),
+            isolation,
             max_request_bytes: limits.request_bytes.as_ref().map_or(u64::MAX, |range| range.default.value),
             max_reply_bytes: limits.reply_bytes.as_ref().map_or(u64::MAX, |range| range.default.value),
             ..FunctionSpec::new(entry.name.as_str())
@@ -124,6 +130,7 @@ mod tests {
                 cpu_limit: None,
                 init_timeout: 10s,
                 instance_concurrency: 1,
+                isolation: Instance,
                 max_instances: None,
                 max_request_bytes: 6291456,
                 max_reply_bytes: 6291456,
@@ -142,6 +149,7 @@ mod tests {
                 ),
                 init_timeout: 1s,
                 instance_concurrency: 1,
+                isolation: Instance,
                 max_instances: None,
                 max_request_bytes: 100000000,
                 max_reply_bytes: 18446744073709551615,

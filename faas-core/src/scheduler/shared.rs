@@ -59,7 +59,8 @@ struct Entry {
     instance: Option<Arc<dyn Instance>>,
     /// What its start took, until somebody is billed for it.
     init: Option<Init>,
-    start: AbortHandle,
+    /// Absent when it took no time.
+    start: Option<AbortHandle>,
 }
 
 /// What an invocation that asks for an instance gets.
@@ -75,7 +76,7 @@ struct Errands {
     effects: Vec<Effect>,
     /// Why a start failed, where that was the input.
     failure: Option<InvocationError>,
-    started: Option<(Arc<FunctionSpec>, Duration)>,
+    started: Vec<(Arc<FunctionSpec>, Duration)>,
     stopped: Vec<(Entry, StopReason, Option<Time>)>,
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     is_sooner: bool,
@@ -193,10 +194,7 @@ impl Shared {
                 if !core.pool.started(now, id, &mut errands.effects) {
                     return Some(started.instance);
                 }
-                let entry = entry(&mut core.instances, id);
-                errands.started = Some((entry.spec.clone(), started.init.wall));
-                entry.init = Some(started.init);
-                entry.instance = Some(started.instance);
+                core.enter(id, started, errands);
                 None
             }
         });
@@ -219,8 +217,11 @@ impl Shared {
             let mut core = self.core.lock();
             let now = self.clock.now(); // under the lock: the pool's time must not go backwards
             let result = input(&mut core, now, &mut errands);
-            for effect in std::mem::take(&mut errands.effects) {
-                core.apply(self, effect, &mut errands);
+            // what is carried out may have effects of its own
+            while !errands.effects.is_empty() {
+                for effect in std::mem::take(&mut errands.effects) {
+                    core.apply(self, now, effect, &mut errands);
+                }
             }
             if let Some(next) = core.pool.next_deadline()
                 && core.wakes_at.is_none_or(|at| next < at)
@@ -256,14 +257,20 @@ impl Drop for Shared {
 
 impl Core {
     /// Brings the tables in line with one of the pool's effects.
-    fn apply(&mut self, shared: &Arc<Shared>, effect: Effect, errands: &mut Errands) {
+    fn apply(&mut self, shared: &Arc<Shared>, now: Time, effect: Effect, errands: &mut Errands) {
         match effect {
             Effect::Start { instance: id, function } => {
                 let Deployment { spec, sandbox } = self.deployments[function.index()]
                     .clone()
                     .expect("only deployed functions start instances");
-                let start = shared.spawn_start(id, sandbox);
+                let at_once = sandbox.start_at_once();
+                let start = at_once.is_none().then(|| shared.spawn_start(id, sandbox));
                 put(&mut self.instances, id.index(), Entry { spec, instance: None, init: None, start });
+                if let Some(started) = at_once
+                    && self.pool.started(now, id, &mut errands.effects)
+                {
+                    self.enter(id, started, errands);
+                }
             }
             Effect::Run { ticket, instance, start, waited } => {
                 let (_, sender) = self.waiting.remove(&ticket).expect("the pool and the table agree");
@@ -280,6 +287,14 @@ impl Core {
                 errands.stopped.push((entry, reason, idle_since));
             }
         }
+    }
+
+    /// Makes a started instance known.
+    fn enter(&mut self, id: InstanceId, started: Started, errands: &mut Errands) {
+        let entry = entry(&mut self.instances, id);
+        errands.started.push((entry.spec.clone(), started.init.wall));
+        entry.init = Some(started.init);
+        entry.instance = Some(started.instance);
     }
 
     /// Hands an instance that the pool has lent to an invocation that has waited for so long.
@@ -307,12 +322,12 @@ impl Core {
 
 impl Errands {
     fn run(self, shared: &Shared) {
-        if let Some((spec, took)) = &self.started {
+        for (spec, took) in &self.started {
             shared.observe(&Transition::Started { spec, took: *took });
         }
         for (entry, reason, idle_since) in self.stopped {
             match entry.instance {
-                None => entry.start.abort(), // it never was
+                None => entry.start.iter().for_each(AbortHandle::abort), // it never was
                 Some(instance) => {
                     shared.observe(&Transition::Stopped { spec: &entry.spec, reason, idle_since });
                     drop(instance);

@@ -1,6 +1,7 @@
 //! Guests written in Rust, one behaviour each (`tests/guests/src/bin`), compiled by cargo and run in the sandbox.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -8,7 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use faas_core::{
-    invocation::{End, ErrorKind, FunctionSpec, InvocationError, ReplyBody},
+    abi::manifest::Isolation,
+    invocation::{End, ErrorKind, FunctionSpec, InvocationError, Origin, ReplyBody},
     sandbox::wasmer::Tier,
     transition::LogLevel,
 };
@@ -157,6 +159,38 @@ async fn cpu_time_is_that_of_the_guest() {
         usage.handler_cpu > Duration::from_millis(5) && usage.handler_cpu <= usage.handler_wall,
         "{usage:?}"
     );
+}
+
+#[tokio::test]
+async fn an_init_hook_runs_once_and_hash_seeds_are_each_instances_own() {
+    let host = Host::new();
+    let wasm = std::fs::read(guests().join("init.wasm")).expect("a compiled guest");
+    let module = host.runtime.load(&wasm, Tier::Fast).expect("a module of this ABI");
+    assert_eq!(module.functions()[0].isolation, Some(Isolation::Request));
+    let sandbox = module.sandbox(Arc::new(spec("init")), Vec::new());
+    let mut origins = Vec::new();
+    let mut hashes = HashSet::new();
+    for _ in 0..6 {
+        let started = sandbox.start().await.expect("starts");
+        origins.push(started.init.origin);
+        let (_, body) = host.function(spec("init"), started.instance).get().await.expect("replies");
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let hash = text.strip_prefix("961 1 ").expect("what init made, and the first invocation");
+        assert!(hashes.insert(hash.to_owned()), "two instances share their hash seed: {hashes:?}");
+    }
+    assert_eq!(origins[..2], [Origin::Plain, Origin::Snapshot]);
+    assert!(origins[2..].iter().all(|origin| *origin == Origin::Recycled), "{origins:?}");
+    assert_eq!(*host.seen.lines.lock(), [(LogLevel::Stdout, "loading".into())], "init ran once");
+}
+
+#[tokio::test]
+async fn an_init_that_fails_says_why() {
+    let host = Host::new();
+    let wasm = std::fs::read(guests().join("init_fails.wasm")).expect("a compiled guest");
+    let module = host.runtime.load(&wasm, Tier::Fast).expect("a module of this ABI");
+    let error = module.sandbox(Arc::new(spec("init_fails")), Vec::new()).start().await.expect_err("fails");
+    assert_eq!(error.kind, ErrorKind::InitFailed);
+    assert_eq!(error.message, "the function's init failed: invalid digit found in string");
 }
 
 #[tokio::test]

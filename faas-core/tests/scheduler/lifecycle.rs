@@ -3,8 +3,10 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use faas_core::{
+    abi::manifest::Isolation,
     clock::{Time, VirtualClock},
     invocation::{End, ErrorKind, FunctionSpec, Start},
+    sandbox::scripted::Scripted,
 };
 
 use crate::bench_top::{Bench, empty, error, ms, reply, text};
@@ -182,6 +184,42 @@ async fn a_trap_costs_its_instance_and_no_other() {
     assert_eq!(error(trapped).await.kind, ErrorKind::Trap);
     assert_eq!(bench.standing("hello"), [0, 1, 0, 0, 0]);
     assert_eq!(script.counts().alive.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn with_request_isolation_an_instance_serves_one_invocation() {
+    let bench = Bench::new();
+    // starts take 100 ms, or none at all
+    for (takes, waits) in [(ms(100), 110), (ms(0), 10)] {
+        let script = Scripted::new(bench.shared_clock(), takes, ms(10), "hi");
+        let spec = FunctionSpec { isolation: Isolation::Request, ..FunctionSpec::new("hello") };
+        bench.deploy(spec, script.clone());
+        for n in 1..=3 {
+            let call = bench.send("hello").await;
+            bench.run(ms(waits)).await;
+            let record = reply(call).await.record;
+            assert_eq!((record.start, record.usage.init_wall), (Some(Start::Cold), takes));
+            assert_eq!(script.counts().starts.load(SeqCst), n);
+            assert_eq!(bench.standing("hello"), [0; 5], "nothing stays");
+        }
+        assert_eq!(script.counts().alive.load(SeqCst), 0);
+    }
+    let told = bench.told();
+    assert_eq!(told.matches("stopped hello.1: Used, busy").count(), 6, "{told}");
+}
+
+#[tokio::test]
+async fn a_start_that_takes_no_time_is_made_by_the_request_that_asks() {
+    let bench = Bench::new();
+    let script = Scripted::new(bench.shared_clock(), ms(0), ms(10), "hi");
+    bench.deploy(FunctionSpec { max_instances: Some(2), ..FunctionSpec::new("hello") }, script.clone());
+    let calls = [bench.send("hello").await, bench.send("hello").await, bench.send("hello").await];
+    assert_eq!(bench.standing("hello"), [0, 0, 2, 0, 1], "the third waits for one of two");
+    bench.run(ms(20)).await;
+    for call in calls {
+        reply(call).await;
+    }
+    assert_eq!(script.counts().starts.load(SeqCst), 2);
 }
 
 #[tokio::test]

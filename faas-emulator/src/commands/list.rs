@@ -107,6 +107,7 @@ fn as_json(functions: &[(FunctionSpec, Entry)]) -> String {
                 "memory_mib": spec.memory_mib,
                 "timeout_ms": u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
                 "concurrency": spec.instance_concurrency,
+                "isolation": spec.isolation,
                 "schedule": entry.schedule,
                 "queue": entry.queue,
             })

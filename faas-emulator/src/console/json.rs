@@ -147,6 +147,7 @@ fn stop_reason(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Expired => "expired",
         StopReason::Replaced => "replaced",
+        StopReason::Used => "used",
         StopReason::Evicted => "evicted",
         StopReason::Failed => "failed",
         StopReason::Shutdown => "shutdown",

@@ -274,6 +274,7 @@ pub(crate) mod tests {
             memory_mib: None,
             timeout_ms: None,
             concurrency: None,
+            isolation: None,
             schedule: None,
             queue: None,
         };

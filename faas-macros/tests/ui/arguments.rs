@@ -26,4 +26,10 @@ async fn twice() {}
 #[function(name)]
 async fn no_value() {}
 
+#[function(isolation = "total", init = 3)]
+async fn neither() {}
+
+#[function(isolation = "request", concurrency = 4)]
+async fn together() {}
+
 fn main() {}

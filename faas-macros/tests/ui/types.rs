@@ -24,4 +24,16 @@ fn no_service() -> u32 {
     7
 }
 
+fn not_an_init() -> u32 {
+    7
+}
+
+#[function(init = not_an_init)]
+async fn with_a_wrong_init() {}
+
+async fn waits() {}
+
+#[function(init = waits)]
+async fn with_an_async_init() {}
+
 fn main() {}

@@ -144,9 +144,12 @@ impl Guest {
         let initialised = init.call(&mut self.store);
         self.end_logs();
         match initialised {
-            Ok(0) => Ok(()),
+            Ok(abi::init::OK) => Ok(()),
             Ok(code) => {
-                let message = format!("the function's init failed with code {code}");
+                let message = match self.env.as_mut(&mut self.store).panic.take() {
+                    Some(why) => format!("the function's init failed: {why}"),
+                    None => format!("the function's init failed with code {code}"),
+                };
                 Err(InvocationError::new(ErrorKind::InitFailed, message))
             }
             Err(trap) => {

@@ -242,18 +242,17 @@ struct Function {
 const MAX_SPARE: usize = 32;
 
 impl Function {
-    /// A guest without running its code: one that has been retired, or a copy of the image. Absent while there is
-    /// no image, and when there can be none.
-    fn start_at_once(&self) -> Option<Result<(guest::Guest, Origin), InvocationError>> {
+    /// A guest that has been retired, with randomness of its own.
+    fn take_spare(&self) -> Option<guest::Guest> {
+        let mut guest = self.spare.lock().pop()?;
+        guest.revive(self.runtime.next_random());
+        Some(guest)
+    }
+
+    /// A guest made from the image. Absent while there is none, and when there can be none.
+    fn start_copy(&self) -> Option<Result<guest::Guest, InvocationError>> {
         let image = self.image.get()?.as_ref().ok()?;
-        let spare = self.spare.lock().pop();
-        Some(match spare {
-            Some(mut guest) => {
-                guest.revive(self.runtime.next_random());
-                Ok((guest, Origin::Recycled))
-            }
-            None => self.start_from(Some(image)).map(|guest| (guest, Origin::Snapshot)),
-        })
+        Some(self.start_from(Some(image)))
     }
 
     /// A guest whose init runs now, and the CPU time that this takes. The first makes the image.
@@ -315,21 +314,29 @@ impl Sandbox for WasmSandbox {
         Box::pin(async move {
             let runtime = &function.runtime;
             let began = runtime.clock.now();
-            let (guest, origin, init_cpu) = match function.start_at_once() {
-                Some(started) => {
-                    let (guest, origin) = started?;
-                    (guest, origin, Duration::ZERO)
-                }
-                None => {
-                    let (guest, cpu) = start_plainly(&function).await?;
-                    (guest, Origin::Plain, cpu)
-                }
+            let (guest, origin, cpu) = if let Some(guest) = function.take_spare() {
+                (guest, Origin::Recycled, Duration::ZERO)
+            } else if let Some(copy) = function.start_copy() {
+                (copy?, Origin::Snapshot, Duration::ZERO)
+            } else {
+                let (guest, cpu) = start_plainly(&function).await?;
+                (guest, Origin::Plain, cpu)
             };
-            let init = Init { origin, wall: runtime.clock.now().since(began), cpu: init_cpu };
-            let instance = Arc::new(instance::WasmInstance::new(function.clone(), guest));
-            Ok(Started { instance, init })
+            let init = Init { origin, wall: runtime.clock.now().since(began), cpu };
+            Ok(started(&function, guest, init))
         })
     }
+
+    fn start_at_once(&self) -> Option<Started> {
+        let began = self.0.runtime.clock.now();
+        let guest = self.0.take_spare()?;
+        let wall = self.0.runtime.clock.now().since(began);
+        Some(started(&self.0, guest, Init { origin: Origin::Recycled, wall, cpu: Duration::ZERO }))
+    }
+}
+
+fn started(function: &Arc<Function>, guest: guest::Guest, init: Init) -> Started {
+    Started { instance: Arc::new(instance::WasmInstance::new(function.clone(), guest)), init }
 }
 
 /// Inline if the function's init is known to be quick, else on a thread that may be held.
