@@ -1,6 +1,38 @@
 //! CPU time of threads: what a poll of a guest cost, and what a running one has cost so far.
+//!
+//! Asking for a thread's CPU time is a system call, which costs more than many a poll. So a poll that is expected to be
+//! over at once is timed by the wall clock instead, which the kernel keeps where it can be read: a poll that is not
+//! interrupted uses the processor all the time it takes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Measures the CPU time that the calling thread uses from now on.
+#[derive(Debug)]
+pub(super) enum Stopwatch {
+    /// Exactly.
+    Exact(Duration),
+    /// By wall time: too much, by what others ran meanwhile.
+    Brief(Instant),
+}
+
+impl Stopwatch {
+    /// Starts; `is_brief` when little time is expected to be measured.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what a poll costs is real time, whatever clock the guest sees"
+    )]
+    pub(super) fn start(is_brief: bool) -> Self {
+        if is_brief { Stopwatch::Brief(Instant::now()) } else { Stopwatch::Exact(thread_time()) }
+    }
+
+    /// CPU time since the start.
+    pub(super) fn elapsed(&self) -> Duration {
+        match self {
+            Stopwatch::Exact(before) => thread_time().saturating_sub(*before),
+            Stopwatch::Brief(before) => before.elapsed(),
+        }
+    }
+}
 
 /// Names a thread's CPU clock. It may be read from any thread, and reads as nothing once its thread is gone.
 #[derive(Debug, Clone, Copy)]

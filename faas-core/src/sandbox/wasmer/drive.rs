@@ -285,8 +285,8 @@ impl Driver {
 
     fn count(&mut self) {
         let (used, cpu) = (self.used, self.cpu);
-        let wall = self.instance.function.runtime.clock.now().since(self.began);
         if let Some(tally) = &mut self.tally {
+            let wall = self.instance.function.runtime.clock.now().since(self.began);
             tally.used(|usage: &mut Usage| {
                 usage.handler_wall = wall;
                 usage.handler_cpu = cpu;

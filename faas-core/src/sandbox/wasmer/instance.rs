@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::{
     Function,
     calls::Call,
+    cpu::Stopwatch,
     drive,
     guest::{Guest, Polled},
     watchdog::Bounds,
@@ -133,13 +134,10 @@ impl WasmInstance {
         let Some(live) = guest.as_mut() else {
             return Step { event: Event::Lost(lost()), used: Used::default() };
         };
-        let cpu_before = super::cpu::thread_time();
+        let stopwatch = Stopwatch::start(self.function.habit.is_brief());
         let polled = live.poll(number, waker, bounds, &self.function.runtime.watchdog);
-        let mut used = Used {
-            cpu: super::cpu::thread_time().saturating_sub(cpu_before),
-            memory_bytes: live.memory_bytes(),
-            ..Used::default()
-        };
+        let mut used =
+            Used { cpu: stopwatch.elapsed(), memory_bytes: live.memory_bytes(), ..Used::default() };
         let calls = live.calls();
         if let Some(call) = calls.get(number) {
             (used.bytes_in, used.bytes_out) = (call.bytes_read(), call.reply.bytes_written);

@@ -257,9 +257,9 @@ impl Function {
 
     /// A guest whose init runs now, and the CPU time that this takes. The first makes the image.
     fn start_plainly(&self) -> Result<(guest::Guest, Duration), InvocationError> {
-        let cpu_before = cpu::thread_time();
+        let stopwatch = cpu::Stopwatch::start(false);
         let started = self.start_from(None);
-        let cpu = cpu::thread_time().saturating_sub(cpu_before);
+        let cpu = stopwatch.elapsed();
         self.init_habit.observe(if started.is_ok() { cpu } else { Duration::MAX });
         let mut guest = started?;
         self.image.get_or_init(|| {

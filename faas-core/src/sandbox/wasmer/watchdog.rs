@@ -72,10 +72,18 @@ pub(super) struct Bounds {
 
 struct Watched {
     bounds: Bounds,
-    // the running thread's clock, and its reading at which the budget is used up
-    cpu: Option<(ThreadCpu, Duration)>,
+    cpu: Option<CpuBudget>,
     alarm: Arc<Alarm>,
     interrupter: Interrupter,
+}
+
+/// A running guest's CPU time. Its thread's clock is first read by the watchdog: most polls are over before that.
+struct CpuBudget {
+    thread: ThreadCpu,
+    left: Duration,
+    entered: Time,
+    /// The reading at which it is used up.
+    limit: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -117,7 +125,12 @@ impl Watchdog {
     /// Watches the calling thread, which is about to run a guest, until the guard is dropped.
     pub(super) fn enter(&self, bounds: Bounds, alarm: &Arc<Alarm>, interrupter: &Interrupter) -> Guard<'_> {
         alarm.clear();
-        let cpu = bounds.cpu_left.map(|left| (ThreadCpu::current(), super::cpu::thread_time() + left));
+        let cpu = bounds.cpu_left.map(|left| CpuBudget {
+            thread: ThreadCpu::current(),
+            left,
+            entered: self.shared.clock.now(),
+            limit: None,
+        });
         let watched = Watched { bounds, cpu, alarm: alarm.clone(), interrupter: interrupter.clone() };
         let mut entered = self.shared.entered.lock();
         let slot = match entered.free.pop() {
@@ -188,7 +201,7 @@ impl Shared {
             let now = self.clock.now();
             // Interrupting under the lock: a guest cannot leave, and its store be reused, while it is signalled.
             let mut is_interrupting = false;
-            for watched in entered.slots.iter().flatten() {
+            for watched in entered.slots.iter_mut().flatten() {
                 is_interrupting |= watched.check(now);
             }
             let tick = if is_interrupting { TICK_WHILE_INTERRUPTING } else { TICK };
@@ -199,18 +212,25 @@ impl Shared {
 
 impl Watched {
     /// Whether the guest has been sent a signal.
-    fn check(&self, now: Time) -> bool {
+    fn check(&mut self, now: Time) -> bool {
         if self.alarm.raised().is_some() {
             self.interrupter.interrupt();
             return true;
         }
         if now >= self.bounds.deadline {
             self.alarm.raise(Overdue::Wall);
-        } else if let Some((clock, limit)) = self.cpu
-            && clock.elapsed().is_some_and(|used| used >= limit)
-        {
+        } else if self.cpu.as_mut().is_some_and(|cpu| cpu.is_used_up(now)) {
             self.alarm.raise(Overdue::Cpu);
         }
         false
+    }
+}
+
+impl CpuBudget {
+    fn is_used_up(&mut self, now: Time) -> bool {
+        let Some(reading) = self.thread.elapsed() else { return false };
+        // until the first look, all the time is taken for CPU time: a tick of it at most
+        let limit = self.limit.get_or_insert(reading.saturating_sub(now.since(self.entered)) + self.left);
+        reading >= *limit
     }
 }
