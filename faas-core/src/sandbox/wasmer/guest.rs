@@ -197,6 +197,7 @@ impl Guest {
 
     /// Puts globals and seeds where the image has them; its memory is there already.
     fn restore(&mut self) {
+        self.start.enter();
         // SAFETY: the store is this guest's own, and `&mut self` keeps everyone out of it.
         unsafe { self.start.restore_globals() };
         let Some(image) = self.start.image() else { return };
@@ -277,6 +278,7 @@ impl Guest {
             None => (None, Budget::default()),
         };
         state.logs.begin(id, budget);
+        self.start.enter();
         state.current = Some(number);
         let result = f(self);
         let state = self.env.as_mut(&mut self.store);

@@ -65,6 +65,21 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// Determines the randomness of every guest; drawn from the operating system when absent.
     pub seed: Option<[u8; 32]>,
+    /// How cold starts are shortened.
+    pub starts: Starts,
+}
+
+/// How cold starts are shortened. Less than everything is for measuring, and for finding out whether a fault is due to
+/// one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Starts {
+    /// Not at all: each start instantiates the module and runs its init.
+    Plain,
+    /// Instances after the first begin as copies of what its init has left.
+    Snapshot,
+    /// And those that are retired in good health go back to that, to begin again.
+    #[default]
+    Recycled,
 }
 
 /// Why a [`Runtime`] cannot be made.
@@ -106,6 +121,7 @@ pub struct Runtime {
     observer: SharedObserver,
     handle: tokio::runtime::Handle,
     seed: [u8; 32],
+    starts: Starts,
     instances_started: AtomicU64,
 }
 
@@ -123,11 +139,12 @@ impl Runtime {
         observer: SharedObserver,
     ) -> Result<Arc<Self>, RuntimeError> {
         let handle = tokio::runtime::Handle::current();
-        let cache = match config.cache_dir {
+        let Config { cache_dir, seed, starts } = config;
+        let cache = match cache_dir {
             Some(dir) => Some(cache::Cache::open(&dir).map_err(|why| RuntimeError::Cache(dir, why))?),
             None => None,
         };
-        let seed = match config.seed {
+        let seed = match seed {
             Some(seed) => seed,
             None => {
                 let mut seed = [0; 32];
@@ -145,6 +162,7 @@ impl Runtime {
             observer,
             handle,
             seed,
+            starts,
             instances_started: AtomicU64::new(0),
         }))
     }
@@ -262,6 +280,9 @@ impl Function {
         let cpu = stopwatch.elapsed();
         self.init_habit.observe(if started.is_ok() { cpu } else { Duration::MAX });
         let mut guest = started?;
+        if self.runtime.starts == Starts::Plain {
+            return Ok((guest, cpu));
+        }
         self.image.get_or_init(|| {
             let image = match self.compiled.keeps() {
                 Some(keeps) => Err(memory::seeds::NotRestorable::Module(keeps)),
@@ -288,7 +309,8 @@ impl Function {
 
     /// Takes back a guest that nobody uses any more.
     fn retire(&self, mut guest: guest::Guest) {
-        if self.spare.lock().len() < MAX_SPARE && guest.retire() {
+        let may_recycle = self.runtime.starts == Starts::Recycled && self.spare.lock().len() < MAX_SPARE;
+        if may_recycle && guest.retire() {
             self.spare.lock().push(guest);
         }
     }

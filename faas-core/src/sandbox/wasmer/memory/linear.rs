@@ -13,9 +13,10 @@ use wasmer::{
 
 use super::{
     checked,
+    faults::{self, Visitors},
     image::Image,
     slots::{Slot, Slots},
-    written,
+    written::{self, Runs},
 };
 
 /// As much written memory is copied back and stays with the instance; of more, the pages are dropped.
@@ -27,9 +28,20 @@ pub(super) struct SlotMemory {
     slot: Option<Slot>,
     slots: Arc<Slots>,
     image: Option<Arc<Image>>,
+    visitors: Arc<Visitors>,
+    /// As of the last time that it went back.
+    known: Option<Known>,
     definition: NonNull<VMMemoryDefinition>,
     ty: MemoryType,
     pages: Pages,
+}
+
+/// Where the guest has written, as far as it is known.
+#[derive(Debug)]
+struct Known {
+    written: Box<Runs>,
+    thread: u64,
+    faults: u64,
 }
 
 // SAFETY: the definition lies in the instance that owns this memory, and moves between threads with it; it is used
@@ -47,6 +59,7 @@ impl SlotMemory {
     pub(super) unsafe fn new(
         slots: &Arc<Slots>,
         image: Option<Arc<Image>>,
+        visitors: Arc<Visitors>,
         ty: MemoryType,
         definition: NonNull<VMMemoryDefinition>,
     ) -> io::Result<Self> {
@@ -65,7 +78,8 @@ impl SlotMemory {
                 ty.minimum
             }
         };
-        let mut memory = SlotMemory { slot: Some(slot), slots: slots.clone(), image, definition, ty, pages };
+        let (slot, slots) = (Some(slot), slots.clone());
+        let mut memory = SlotMemory { slot, slots, image, visitors, known: None, definition, ty, pages };
         memory.tell_size();
         Ok(memory)
     }
@@ -96,15 +110,25 @@ impl SlotMemory {
             self.pages = Pages((initial.len() / wasmer::WASM_PAGE_SIZE) as u32);
         }
         let start = base.expose_provenance();
-        match written::runs(start, start + initial.len()) {
-            Some(runs) if runs.bytes() <= KEEP_BYTES => {
-                for run in runs.iter() {
+        let (thread, faults) = (faults::this_thread(), faults::count());
+        let is_known = |known: &Known| {
+            known.thread == thread && Some(known.faults) == faults && self.visitors.is_only(thread)
+        };
+        let written = match self.known.take() {
+            Some(known) if is_known(&known) => Some(known.written),
+            _ => written::runs(start, start + initial.len()).map(Box::new),
+        };
+        self.visitors.clear();
+        match written {
+            Some(written) if written.bytes() <= KEEP_BYTES => {
+                for run in written.iter() {
                     let (at, len) = (run.start as usize - start, (run.end - run.start) as usize);
                     let from = &initial[at..at + len];
                     // SAFETY: the kernel names runs within the range it was asked about, which is this memory's;
                     // the guest is not running, and the image is mapped elsewhere.
                     unsafe { ptr::copy_nonoverlapping(from.as_ptr(), base.add(at), len) };
                 }
+                self.known = faults.map(|faults| Known { written, thread, faults });
             }
             // SAFETY: within the slot; private pages of the image's mapping are dropped, and read from it again.
             _ => unsafe {

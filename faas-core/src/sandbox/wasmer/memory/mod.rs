@@ -4,7 +4,7 @@
 //! start ─ slots ── address space, reserved once and used again
 //!           └─ linear ── one instance's memory in its slot: grows to its limit, resets, scrubs itself on drop
 //!                 ├─ image ── what memory and globals were after init, in a memfd: mapped copy-on-write
-//!                 └─ written ── which pages a guest has written since
+//!                 └─ written ── which pages a guest has written since; faults ── whether there can be new ones
 //! ```
 //!
 //! [`start`] is the border: it says what an instance begins as, and hands wasmer its memory. [`restorable`] proves
@@ -13,6 +13,8 @@
 //!
 //! Where memory cannot be mapped so, [`plain`](start) stands in: wasmer's own memories, and no images.
 
+#[cfg(target_os = "linux")]
+mod faults;
 #[cfg(target_os = "linux")]
 mod image;
 #[cfg(target_os = "linux")]

@@ -36,6 +36,8 @@ impl Start {
         None
     }
 
+    pub(in super::super) fn enter(&self) {}
+
     /// # Safety
     /// `definition` must be a place in the instance that will own the memory.
     pub(in super::super) unsafe fn memory(

@@ -9,6 +9,7 @@ use wasmer::{
 };
 
 use super::{
+    faults::Visitors,
     image::Image,
     linear::SlotMemory,
     seeds::{InitReads, NotRestorable, Seeds},
@@ -20,6 +21,7 @@ use super::{
 pub(in super::super) struct Start {
     slots: Arc<Slots>,
     image: Option<Arc<Image>>,
+    visitors: Arc<Visitors>,
     globals: Mutex<Vec<Global>>,
 }
 
@@ -32,12 +34,17 @@ unsafe impl Send for Global {}
 
 impl Start {
     pub(in super::super) fn new(slots: Arc<Slots>, image: Option<Arc<Image>>) -> Self {
-        Start { slots, image, globals: Mutex::default() }
+        Start { slots, image, visitors: Arc::default(), globals: Mutex::default() }
     }
 
     /// The image that the instance began as, and can go back to.
     pub(in super::super) fn image(&self) -> Option<&Arc<Image>> {
         self.image.as_ref()
+    }
+
+    /// To be called by each thread before it writes to the instance's memory, or lets the guest run.
+    pub(in super::super) fn enter(&self) {
+        self.visitors.enter();
     }
 
     /// The instance's memory.
@@ -56,7 +63,9 @@ impl Start {
             ));
         }
         // SAFETY: wasmer keeps a memory no longer than the instance whose definition it was given.
-        let memory = unsafe { SlotMemory::new(&self.slots, self.image.clone(), ty, definition) };
+        let memory = unsafe {
+            SlotMemory::new(&self.slots, self.image.clone(), self.visitors.clone(), ty, definition)
+        };
         let memory = memory.map_err(|why| MemoryError::Region(why.to_string()))?;
         Ok(VMMemory(Box::new(memory)))
     }

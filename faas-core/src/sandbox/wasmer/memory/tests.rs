@@ -8,7 +8,7 @@ use wasmer::{
     sys::vm::{LinearMemory as _, VMMemoryDefinition},
 };
 
-use super::{image::Image, linear::SlotMemory, seeds::Seeds, slots::Slots};
+use super::{faults::Visitors, image::Image, linear::SlotMemory, seeds::Seeds, slots::Slots};
 
 const IMAGE_PAGES: u32 = 40;
 const MAX_PAGES: u32 = 48;
@@ -17,6 +17,7 @@ const MAX_PAGES: u32 = 48;
 struct Instance {
     memory: SlotMemory,
     definition: Box<VMMemoryDefinition>,
+    visitors: Arc<Visitors>,
 }
 
 impl Instance {
@@ -24,12 +25,14 @@ impl Instance {
         let mut definition = Box::new(VMMemoryDefinition { base: std::ptr::null_mut(), current_length: 0 });
         let ty = MemoryType { minimum: Pages(1), maximum: Some(Pages(MAX_PAGES)), shared: false };
         let at = NonNull::from(&mut *definition);
+        let visitors = Arc::<Visitors>::default();
         // SAFETY: the definition is boxed, and is dropped after the memory.
-        let memory = unsafe { SlotMemory::new(slots, image.cloned(), ty, at) };
-        Instance { memory: memory.expect("a slot"), definition }
+        let memory = unsafe { SlotMemory::new(slots, image.cloned(), visitors.clone(), ty, at) };
+        Instance { memory: memory.expect("a slot"), definition, visitors }
     }
 
     fn bytes(&mut self) -> &mut [u8] {
+        self.visitors.enter();
         let VMMemoryDefinition { base, current_length } = *self.definition;
         // SAFETY: the memory says that so many bytes are there, and `&mut self` is the only way to it.
         unsafe { std::slice::from_raw_parts_mut(base, current_length) }
@@ -51,6 +54,8 @@ enum Act {
     WriteMuch(usize, u8),
     Grow(u32),
     Reset,
+    /// A write on another thread.
+    WriteElsewhere(usize, u8),
     Replace,
 }
 
@@ -60,6 +65,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Act::WriteMuch(at, byte)),
         2 => (0..6u32).prop_map(Act::Grow),
         2 => Just(Act::Reset),
+        2 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Act::WriteElsewhere(at, byte)),
         1 => Just(Act::Replace),
     ]
 }
@@ -92,6 +98,14 @@ proptest! {
                         prop_assert!(bytes[before.bytes().0..].iter().all(|byte| *byte == 0), "new pages are zero");
                         bytes[before.bytes().0] = 1;
                     }
+                }
+                Act::WriteElsewhere(at, byte) => {
+                    std::thread::scope(|scope| {
+                        scope.spawn(|| {
+                            let bytes = instance.bytes();
+                            bytes[at % bytes.len()] = byte;
+                        });
+                    });
                 }
                 Act::Reset => {
                     instance.memory.reset().expect("resets");

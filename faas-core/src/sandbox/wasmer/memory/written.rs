@@ -74,6 +74,7 @@ pub(super) fn runs(start: usize, end: usize) -> Option<Runs> {
 }
 
 /// A few runs of pages.
+#[derive(Debug)]
 pub(super) struct Runs {
     runs: [Run; MAX_RUNS],
     len: usize,
