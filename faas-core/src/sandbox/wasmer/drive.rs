@@ -224,7 +224,7 @@ impl Driver {
         let function = self.instance.function.clone();
         let waker = Waker::from(self.wakeup.clone());
         if function.habit.is_trusted() {
-            let inline = poll_fn(|cx| match function.runtime.inline.try_take() {
+            let inline = poll_fn(|cx| match function.runtime.inline.take_soon() {
                 None => Poll::Ready(None),
                 Some(_slot) => self
                     .instance

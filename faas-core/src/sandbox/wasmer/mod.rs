@@ -364,7 +364,7 @@ fn started(function: &Arc<Function>, guest: guest::Guest, init: Init) -> Started
 /// Inline if the function's init is known to be quick, else on a thread that may be held.
 async fn start_plainly(function: &Arc<Function>) -> Result<(guest::Guest, Duration), InvocationError> {
     let runtime = &function.runtime;
-    if let Some(Some(_slot)) = function.init_habit.is_trusted().then(|| runtime.inline.try_take()) {
+    if let Some(Some(_slot)) = function.init_habit.is_trusted().then(|| runtime.inline.take_soon()) {
         return function.start_plainly();
     }
     let starting = function.clone();

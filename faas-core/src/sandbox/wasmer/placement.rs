@@ -19,6 +19,9 @@ const BRIEF: Duration = Duration::from_micros(20);
 const TRUST_AFTER: u32 = 8;
 /// A long poll costs so many short ones before the function is trusted again.
 const DISTRUST: u32 = 64;
+/// Looks at a slot that is taken before another way is gone: some microseconds, as long as a brief poll, and a fraction of
+/// what it costs to hand the guest to another thread.
+const LOOKS: u32 = 64;
 
 /// What is known of one function's polls.
 #[derive(Debug)]
@@ -73,8 +76,19 @@ impl InlineSlots {
         InlineSlots { free: AtomicU32::new(u32::try_from(workers.saturating_sub(1)).unwrap_or(u32::MAX)) }
     }
 
+    /// A slot, if there is one or whoever has it is as quick as most are.
+    pub(super) fn take_soon(&self) -> Option<InlineSlot<'_>> {
+        (0..LOOKS).find_map(|_| {
+            let slot = self.try_take();
+            if slot.is_none() {
+                std::hint::spin_loop();
+            }
+            slot
+        })
+    }
+
     /// A slot, if there is one.
-    pub(super) fn try_take(&self) -> Option<InlineSlot<'_>> {
+    fn try_take(&self) -> Option<InlineSlot<'_>> {
         self.free
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, |n| n.checked_sub(1))
             .is_ok()
