@@ -4,6 +4,7 @@
 
 mod accounting;
 mod cargo;
+mod fuzzing;
 mod guests;
 mod hostile;
 mod leaks;
