@@ -2,9 +2,12 @@
 //!
 //! Guests are written in WAT where they break the ABI's rules, which Rust guests cannot.
 
+mod accounting;
 mod cargo;
+mod fuzzing;
 mod guests;
 mod hostile;
+mod leaks;
 mod modules;
 mod replies;
 mod snapshots;

@@ -51,7 +51,19 @@ impl Host {
     }
 
     pub(crate) fn with_config(config: wasmer::Config) -> Self {
-        let (clock, seen) = (SystemClock::shared(), Arc::new(Seen::default()));
+        Self::with(config, SystemClock::shared())
+    }
+
+    pub(crate) fn with_starts(starts: wasmer::Starts) -> Self {
+        Self::with_config(wasmer::Config { starts, ..wasmer::Config::default() })
+    }
+
+    pub(crate) fn with_clock(clock: SharedClock) -> Self {
+        Self::with(wasmer::Config::default(), clock)
+    }
+
+    fn with(config: wasmer::Config, clock: SharedClock) -> Self {
+        let seen = Arc::new(Seen::default());
         let runtime = wasmer::Runtime::new(config, clock.clone(), seen.clone()).expect("a runtime");
         Host { runtime, clock, seen }
     }
@@ -217,6 +229,10 @@ pub(crate) fn module(body: &str) -> String {
             (import "faas_v1" "log" (func $log (param i32 i32 i32)))
             (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
             (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "clock_time_get"
+                (func $clock_time_get (param i32 i64 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "poll_oneoff"
+                (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
             (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
             (memory (export "memory") 1)
             (data (i32.const 0) "\c8\00\00\00\00\00\00")
@@ -235,6 +251,26 @@ pub(crate) fn module(body: &str) -> String {
             r#"(func (export "faas_v1_init") (result i32) (i32.const 0))"#
         }
     )
+}
+
+/// A module whose `init` is `code`, and which replies.
+pub(crate) fn init(code: &str) -> String {
+    module(&format!(
+        r#"(func (export "faas_v1_init") (result i32) (local $i i32) {code})
+           (func $poll (param $call i32) (result i32) (call $reply (local.get $call)))"#
+    ))
+}
+
+/// The module with more memory to begin with: `pages` of 64 KiB.
+pub(crate) fn with_pages(wat: &str, pages: u32) -> String {
+    let one = r#"(memory (export "memory") 1)"#;
+    assert!(wat.contains(one));
+    wat.replace(one, &format!(r#"(memory (export "memory") {pages})"#))
+}
+
+/// Bytes as the text of a data segment.
+pub(crate) fn escaped(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("\\{byte:02x}")).collect()
 }
 
 /// A module whose `poll` is `code`; `(local.get $call)` is the call's number.

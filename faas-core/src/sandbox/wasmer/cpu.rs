@@ -1,18 +1,41 @@
 //! CPU time of threads: what a poll of a guest cost, and what a running one has cost so far.
 //!
 //! Asking for a thread's CPU time is a system call, which costs more than many a poll. So a poll that is expected to be
-//! over at once is timed by the wall clock instead, which the kernel keeps where it can be read: a poll that is not
-//! interrupted uses the processor all the time it takes.
+//! over at once is timed by the wall clock instead, which the kernel keeps where it can be read. When such a poll takes
+//! longer after all, because the guest computes or because others ran meanwhile, the thread's CPU clock has the last
+//! word. So no guest is billed for less than it used, nor for more than [`SLACK`] of what others used.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+/// How much too much a poll may be found to have used when it was expected to be brief.
+pub(super) const SLACK: Duration = Duration::from_micros(100);
 
 /// Measures the CPU time that the calling thread uses from now on.
 #[derive(Debug)]
 pub(super) enum Stopwatch {
-    /// Exactly.
+    /// By the thread's CPU clock, read at the start.
     Exact(Duration),
-    /// By wall time: too much, by what others ran meanwhile.
-    Brief(Instant),
+    /// By the wall clock while little has passed, else by the CPU clock, read shortly before the start.
+    Brief {
+        /// The start.
+        began: Instant,
+        /// CPU time of the thread at some moment in the [`SLACK`] before.
+        cpu_before: Duration,
+    },
+}
+
+/// A reading of the calling thread's CPU clock.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    at: Instant,
+    cpu: Duration,
+}
+
+thread_local! {
+    static LAST: Cell<Option<Reading>> = const { Cell::new(None) };
 }
 
 impl Stopwatch {
@@ -22,14 +45,29 @@ impl Stopwatch {
         reason = "what a poll costs is real time, whatever clock the guest sees"
     )]
     pub(super) fn start(is_brief: bool) -> Self {
-        if is_brief { Stopwatch::Brief(Instant::now()) } else { Stopwatch::Exact(thread_time()) }
+        if !is_brief {
+            return Stopwatch::Exact(thread_time());
+        }
+        let began = Instant::now();
+        let last = match LAST.get() {
+            Some(last) if began.duration_since(last.at) < SLACK => last,
+            _ => {
+                let now = Reading { at: began, cpu: thread_time() };
+                LAST.set(Some(now));
+                now
+            }
+        };
+        Stopwatch::Brief { began, cpu_before: last.cpu }
     }
 
-    /// CPU time since the start.
+    /// CPU time since the start. To be asked on the same thread.
     pub(super) fn elapsed(&self) -> Duration {
         match self {
             Stopwatch::Exact(before) => thread_time().saturating_sub(*before),
-            Stopwatch::Brief(before) => before.elapsed(),
+            Stopwatch::Brief { began, cpu_before } => {
+                let wall = began.elapsed();
+                if wall < SLACK { wall } else { wall.min(thread_time().saturating_sub(*cpu_before)) }
+            }
         }
     }
 }
@@ -71,6 +109,29 @@ fn read(clock: libc::clockid_t) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn work_for(cpu: Duration) {
+        let (before, mut x) = (thread_time(), 1u64);
+        while thread_time() < before + cpu {
+            x = std::hint::black_box(x.wrapping_mul(3));
+        }
+    }
+
+    #[test]
+    fn what_was_not_brief_after_all_is_its_cpu_time_and_not_the_time_of_others() {
+        const WORK: Duration = Duration::from_millis(3);
+        for _ in 0..20 {
+            let before = thread_time();
+            let stopwatch = Stopwatch::start(true);
+            work_for(WORK);
+            // this thread waits, while another works
+            std::thread::spawn(|| work_for(3 * WORK)).join().expect("no panic");
+            let elapsed = stopwatch.elapsed();
+            let used = thread_time() - before;
+            assert!(elapsed >= WORK, "{elapsed:?}");
+            assert!(elapsed <= used + SLACK, "{elapsed:?} of {used:?}");
+        }
+    }
 
     #[test]
     fn time_grows_with_work_and_can_be_read_from_elsewhere() {

@@ -193,7 +193,13 @@ impl Driver {
             let Step { event, used } = self.step().await?;
             self.instance.function.habit.observe(used.cpu);
             self.cpu += used.cpu;
-            self.used = Used { memory_bytes: used.memory_bytes.max(self.used.memory_bytes), ..used };
+            // none of these goes down, but a step that found the guest gone knows of none
+            self.used = Used {
+                cpu: used.cpu,
+                memory_bytes: used.memory_bytes.max(self.used.memory_bytes),
+                bytes_in: used.bytes_in.max(self.used.bytes_in),
+                bytes_out: used.bytes_out.max(self.used.bytes_out),
+            };
             match event {
                 Event::Waiting => self.woken_or_overdue().await?,
                 Event::Output { head, body } => return Ok(Output { head, body, is_last: false }),

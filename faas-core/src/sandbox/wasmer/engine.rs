@@ -1,6 +1,12 @@
 //! wasmer's engines: cranelift in two tiers, and memories that refuse to grow past their limit.
 
-use std::{ptr::NonNull, sync::Arc};
+use std::{
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use wasmer::{
     Engine, GlobalType, MemoryType, Pages, TableType,
@@ -68,7 +74,12 @@ impl Compiler {
         let mut engine = self.engine.clone();
         // 16 pages of 64 KiB to a MiB
         let limit = Pages(memory_mib.saturating_mul(16).min(Pages::max_value().0));
-        engine.set_tunables(Limited { base: BaseTunables::new(), limit, start });
+        engine.set_tunables(Limited {
+            base: BaseTunables::new(),
+            limit,
+            table_elements: AtomicU32::new(0),
+            start,
+        });
         engine
     }
 }
@@ -88,9 +99,17 @@ fn features() -> Features {
     features
 }
 
+/// Elements that the tables of one instance may have in all. Each is eight bytes of the host's memory, which no
+/// memory limit counts. Modules have one for each function whose address is taken: some hundreds.
+const MAX_TABLE_ELEMENTS: u32 = 1 << 18;
+/// To how many elements a table may grow that begins with fewer. Nothing that rustc makes grows one.
+const MAX_GROWN_ELEMENTS: u32 = 1 << 10;
+
 struct Limited {
     base: BaseTunables,
     limit: Pages,
+    /// Those that the instance's tables may have by now.
+    table_elements: AtomicU32,
     start: Arc<Start>,
 }
 
@@ -102,6 +121,15 @@ impl Limited {
         }
         let maximum = ty.maximum.map_or(self.limit, |own| own.min(self.limit));
         Ok(MemoryType { maximum: Some(maximum), ..*ty })
+    }
+
+    fn cap_table(&self, ty: &TableType) -> Result<TableType, String> {
+        let maximum = ty.maximum.unwrap_or(u32::MAX).min(MAX_GROWN_ELEMENTS.max(ty.minimum));
+        let before = self.table_elements.fetch_add(maximum, Ordering::Relaxed);
+        if maximum > MAX_TABLE_ELEMENTS.saturating_sub(before) {
+            return Err(format!("its tables have room for more than {MAX_TABLE_ELEMENTS} elements"));
+        }
+        Ok(TableType { maximum: Some(maximum), ..*ty })
     }
 }
 
@@ -139,7 +167,7 @@ impl Tunables for Limited {
     }
 
     fn create_host_table(&self, ty: &TableType, style: &TableStyle) -> Result<VMTable, String> {
-        self.base.create_host_table(ty, style)
+        self.base.create_host_table(&self.cap_table(ty)?, style)
     }
 
     unsafe fn create_vm_table(
@@ -148,8 +176,8 @@ impl Tunables for Limited {
         style: &TableStyle,
         definition: NonNull<VMTableDefinition>,
     ) -> Result<VMTable, String> {
-        // SAFETY: the caller's promise about `definition` is passed on unchanged.
-        unsafe { self.base.create_vm_table(ty, style, definition) }
+        // SAFETY: the caller's promise about `definition` is passed on unchanged; a smaller maximum asks no more.
+        unsafe { self.base.create_vm_table(&self.cap_table(ty)?, style, definition) }
     }
 }
 

@@ -144,6 +144,7 @@ impl WasmInstance {
         }
         let event = match polled {
             Err(error) => {
+                calls.wake_all();
                 *guest = None;
                 Event::Lost(error)
             }
@@ -166,6 +167,7 @@ impl WasmInstance {
             let survived = live.cancel(number, &runtime.watchdog, &runtime.clock).is_ok();
             live.end_logs();
             if !survived {
+                live.calls().wake_all();
                 *guest = None;
             }
             survived

@@ -51,6 +51,9 @@ impl Lines {
     }
 }
 
+/// What the shortest event counts as: without text it is a line on the console all the same.
+const MIN_EVENT_BYTES: usize = 16;
+
 /// How much of an invocation's output is passed on.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Budget {
@@ -65,6 +68,20 @@ impl Budget {
         self.used += taken;
         self.dropped += len - taken;
         taken
+    }
+
+    /// Whether an event with a text so long may be passed on. It is in whole or not at all.
+    pub(super) fn take_event(&mut self, len: usize) -> bool {
+        let cost = len.max(MIN_EVENT_BYTES);
+        let fits = cost <= MAX_INVOCATION_BYTES - self.used;
+        if fits {
+            self.used += cost;
+        } else {
+            self.dropped += len;
+            // what comes later would be read as if nothing were missing before it
+            self.used = MAX_INVOCATION_BYTES;
+        }
+        fits
     }
 
     /// How many bytes were dropped.
@@ -108,5 +125,19 @@ mod tests {
         assert_eq!(budget.take(MAX_INVOCATION_BYTES - 1), MAX_INVOCATION_BYTES - 1);
         assert_eq!(budget.take(10), 1);
         assert_eq!(budget.dropped(), 9);
+    }
+
+    #[test]
+    fn events_are_passed_on_in_whole_and_cost_something_even_when_empty() {
+        let mut budget = Budget::default();
+        let mut count = 0;
+        while budget.take_event(0) {
+            count += 1;
+        }
+        assert_eq!(count, MAX_INVOCATION_BYTES / MIN_EVENT_BYTES);
+        let mut budget = Budget::default();
+        assert!(budget.take_event(MAX_INVOCATION_BYTES - 20));
+        assert!(!budget.take_event(30), "in whole or not at all");
+        assert_eq!((budget.take(1), budget.dropped()), (0, 31), "and after a gap nothing");
     }
 }

@@ -379,3 +379,6 @@ impl fmt::Debug for WasmSandbox {
         f.debug_tuple("WasmSandbox").field(&self.0.spec.name).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

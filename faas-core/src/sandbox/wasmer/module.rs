@@ -12,6 +12,10 @@ use super::{
 };
 use crate::abi::{self, manifest};
 
+/// Globals that a module may have. Each is some hundred bytes of the host's memory in every instance, which no memory
+/// limit counts. Modules that rustc makes have three.
+const MAX_GLOBALS: usize = 10_000;
+
 /// Why bytes are not a module that can be run here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModuleError {
@@ -161,6 +165,10 @@ fn check(module: &wasmer::Module) -> Result<Vec<manifest::Entry>, ModuleError> {
         section.push(b'\n');
     }
     let functions = manifest::parse(&section).map_err(ModuleError::Manifest)?;
+    let globals = module.info().globals.len();
+    if globals > MAX_GLOBALS {
+        return Err(ModuleError::NotWasm(format!("it has {globals} globals, {MAX_GLOBALS} are allowed")));
+    }
 
     let export = |name: &str| module.exports().find(|e| e.name() == name).map(|e| e.ty().clone());
     if !matches!(export(abi::export::MEMORY), Some(ExternType::Memory(_))) {

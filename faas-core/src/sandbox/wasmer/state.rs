@@ -172,16 +172,20 @@ impl Logs {
     }
 
     pub(super) fn event(&mut self, level: LogLevel, text: &[u8]) {
-        let taken = self.budget.take(text.len());
-        // an event is worth nothing in part
-        if taken == text.len() {
+        if self.budget.take_event(text.len()) {
             let text = String::from_utf8_lossy(text).into_owned();
             emit(&self.observer, &self.function, &self.id, level, text);
         }
     }
 
-    /// The host's own words.
-    pub(super) fn note(&self, text: String) {
+    /// The host's own words about something that the guest did, as often as there is room in its log.
+    pub(super) fn remark(&mut self, text: &str) {
+        if self.budget.take_event(text.len()) {
+            self.note(text.to_owned());
+        }
+    }
+
+    fn note(&self, text: String) {
         emit(&self.observer, &self.function, &self.id, LogLevel::Host, text);
     }
 

@@ -237,12 +237,11 @@ fn fd_prestat_get(env: Env<'_>, _fd: u32, _ptr: u32) -> Result<i32, GuestFault> 
 
 // ---- the rest ----
 
-fn poll_oneoff(env: Env<'_>, _in: u32, _out: u32, _count: u32, _ptr: u32) -> Result<i32, GuestFault> {
-    let state = env.data();
+fn poll_oneoff(mut env: Env<'_>, _in: u32, _out: u32, _count: u32, _ptr: u32) -> Result<i32, GuestFault> {
+    let state = env.data_mut();
     state.check_alarm()?;
-    state.logs.note(
-        "std::thread::sleep would block the instance and is not offered: use faas_core::sleep(…).await"
-            .into(),
+    state.logs.remark(
+        "std::thread::sleep would block the instance and is not offered: use faas_core::sleep(…).await",
     );
     Ok(errno::NOSYS)
 }

@@ -303,6 +303,11 @@ impl Calls {
         self.slots.iter().flatten().count()
     }
 
+    /// Wakes whoever drives any of them: the guest is lost, and nothing they wait for will happen.
+    pub(super) fn wake_all(&self) {
+        self.slots.iter().flatten().for_each(|call| call.waker.wake_by_ref());
+    }
+
     /// Before a poll of `number`, on behalf of `waker`.
     pub(super) fn begin_poll(&mut self, number: u32, waker: &Waker) {
         if let Some(call) = self.get(number) {

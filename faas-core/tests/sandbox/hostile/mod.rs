@@ -1,5 +1,10 @@
 //! Guests that break the rules: each ends with a clear error of its own, and nobody else notices.
 
+mod envelopes;
+mod init;
+mod resources;
+mod together;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;

@@ -1,0 +1,13 @@
+//! Thousands of invocations, one in ten of them hostile, through scheduler and sandbox: nothing grows. A program of its
+//! own, because it looks at the whole process. `benches/soak.rs` does the same a million times.
+
+mod functions;
+mod process;
+mod run;
+
+#[test]
+fn twenty_thousand_invocations_leave_nothing_behind() {
+    let report = run::run(20_000);
+    // what is warm after a fifth stays as large: an allocator's slack apart
+    report.assert_steady(16 << 20);
+}
