@@ -199,6 +199,9 @@ fn put_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
     }
 }
 
+/// Room for what is added to a head after it has crossed.
+const HOST_HEADERS: usize = 8;
+
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -238,7 +241,8 @@ impl<'a> Reader<'a> {
         if count > MAX_HEADERS {
             return Err(Malformed::TooManyHeaders);
         }
-        let mut headers = HeaderMap::with_capacity(count);
+        // the host adds some of its own, and both halves would rather not move them
+        let mut headers = HeaderMap::with_capacity(count + HOST_HEADERS);
         for _ in 0..count {
             let name =
                 HeaderName::from_bytes(self.bytes()?).map_err(|_| Malformed::NotHttp("header name"))?;

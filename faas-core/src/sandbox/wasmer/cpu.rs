@@ -1,30 +1,24 @@
 //! CPU time of threads: what a poll of a guest cost, and what a running one has cost so far.
 //!
-//! Asking for a thread's CPU time is a system call, which costs more than many a poll. So a poll that is expected to be
-//! over at once is timed by the wall clock instead, which the kernel keeps where it can be read. When such a poll takes
-//! longer after all, because the guest computes or because others ran meanwhile, the thread's CPU clock has the last
-//! word. So no guest is billed for less than it used, nor for more than [`SLACK`] of what others used.
+//! Asking for a thread's CPU time is a system call, which costs more than many a poll. So polls are timed by the wall
+//! clock, which the kernel keeps where it can be read, as long as little time has passed. When a poll takes longer, because
+//! the guest computes or because others ran meanwhile, the thread's CPU clock has the last word. So no guest is billed for
+//! less than it used, nor for more than [`SLACK`] of what others used.
 
 use std::{
     cell::Cell,
     time::{Duration, Instant},
 };
 
-/// How much too much a poll may be found to have used when it was expected to be brief.
+/// How much too much a poll may be found to have used.
 pub(super) const SLACK: Duration = Duration::from_micros(100);
 
 /// Measures the CPU time that the calling thread uses from now on.
 #[derive(Debug)]
-pub(super) enum Stopwatch {
-    /// By the thread's CPU clock, read at the start.
-    Exact(Duration),
-    /// By the wall clock while little has passed, else by the CPU clock, read shortly before the start.
-    Brief {
-        /// The start.
-        began: Instant,
-        /// CPU time of the thread at some moment in the [`SLACK`] before.
-        cpu_before: Duration,
-    },
+pub(super) struct Stopwatch {
+    began: Instant,
+    /// CPU time of the thread at some moment in the [`SLACK`] before.
+    cpu_before: Duration,
 }
 
 /// A reading of the calling thread's CPU clock.
@@ -39,15 +33,12 @@ thread_local! {
 }
 
 impl Stopwatch {
-    /// Starts; `is_brief` when little time is expected to be measured.
+    /// Starts.
     #[expect(
         clippy::disallowed_methods,
         reason = "what a poll costs is real time, whatever clock the guest sees"
     )]
-    pub(super) fn start(is_brief: bool) -> Self {
-        if !is_brief {
-            return Stopwatch::Exact(thread_time());
-        }
+    pub(super) fn start() -> Self {
         let began = Instant::now();
         let last = match LAST.get() {
             Some(last) if began.duration_since(last.at) < SLACK => last,
@@ -57,18 +48,13 @@ impl Stopwatch {
                 now
             }
         };
-        Stopwatch::Brief { began, cpu_before: last.cpu }
+        Stopwatch { began, cpu_before: last.cpu }
     }
 
     /// CPU time since the start. To be asked on the same thread.
     pub(super) fn elapsed(&self) -> Duration {
-        match self {
-            Stopwatch::Exact(before) => thread_time().saturating_sub(*before),
-            Stopwatch::Brief { began, cpu_before } => {
-                let wall = began.elapsed();
-                if wall < SLACK { wall } else { wall.min(thread_time().saturating_sub(*cpu_before)) }
-            }
-        }
+        let wall = self.began.elapsed();
+        if wall < SLACK { wall } else { wall.min(thread_time().saturating_sub(self.cpu_before)) }
     }
 }
 
@@ -118,11 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_brief_after_all_is_its_cpu_time_and_not_the_time_of_others() {
+    fn what_takes_long_is_its_cpu_time_and_not_the_time_of_others() {
         const WORK: Duration = Duration::from_millis(3);
         for _ in 0..20 {
             let before = thread_time();
-            let stopwatch = Stopwatch::start(true);
+            let stopwatch = Stopwatch::start();
             work_for(WORK);
             // this thread waits, while another works
             std::thread::spawn(|| work_for(3 * WORK)).join().expect("no panic");

@@ -275,7 +275,7 @@ impl Function {
 
     /// A guest whose init runs now, and the CPU time that this takes. The first makes the image.
     fn start_plainly(&self) -> Result<(guest::Guest, Duration), InvocationError> {
-        let stopwatch = cpu::Stopwatch::start(false);
+        let stopwatch = cpu::Stopwatch::start();
         let started = self.start_from(None);
         let cpu = stopwatch.elapsed();
         self.init_habit.observe(if started.is_ok() { cpu } else { Duration::MAX });

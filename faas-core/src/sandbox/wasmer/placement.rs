@@ -4,8 +4,6 @@
 //! has to earn it: polls run on threads until several in a row were short, and one long poll sends it back. And
 //! however short their polls, only so many guests run inline at a time, so that a worker is always left.
 //!
-//! The same history says how a poll is timed, see [`super::cpu`].
-//!
 //! Pure: knows no threads and reads no clock.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,8 +11,6 @@ use std::time::Duration;
 
 /// A poll shorter than this leaves the worker free soon enough.
 const SHORT: Duration = Duration::from_micros(500);
-/// A poll shorter than this may be timed by the wall.
-const BRIEF: Duration = Duration::from_micros(20);
 /// So many short polls in a row make a function trusted.
 const TRUST_AFTER: u32 = 8;
 /// A long poll costs so many short ones before the function is trusted again.
@@ -23,44 +19,30 @@ const DISTRUST: u32 = 64;
 /// what it costs to hand the guest to another thread.
 const LOOKS: u32 = 64;
 
-/// What is known of one function's polls.
+/// What is known of one function's polls: how many short ones are still to be seen before it is trusted.
 #[derive(Debug)]
-pub(super) struct Habit {
-    // short polls still to be seen before the function is trusted
-    to_prove: AtomicU32,
-    // brief ones, likewise
-    brief_to_prove: AtomicU32,
-}
+pub(super) struct Habit(AtomicU32);
 
 impl Default for Habit {
     fn default() -> Self {
-        Habit { to_prove: AtomicU32::new(TRUST_AFTER), brief_to_prove: AtomicU32::new(TRUST_AFTER) }
+        Habit(AtomicU32::new(TRUST_AFTER))
     }
 }
 
 impl Habit {
     /// Learns from a poll that used `cpu`.
     pub(super) fn observe(&self, cpu: Duration) {
-        let learn = |to_prove: &AtomicU32, is_good: bool| {
-            if !is_good {
-                to_prove.store(DISTRUST, Ordering::Relaxed);
-            } else if to_prove.load(Ordering::Relaxed) > 0 {
-                // two polls at once may both count: the exact number does not matter, going below zero would
-                let _ = to_prove.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-            }
-        };
-        learn(&self.to_prove, cpu < SHORT);
-        learn(&self.brief_to_prove, cpu < BRIEF);
+        if cpu >= SHORT {
+            self.0.store(DISTRUST, Ordering::Relaxed);
+        } else if !self.is_trusted() {
+            // two polls at once may both count: the exact number does not matter, going below zero would
+            let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        }
     }
 
     /// Whether the next poll may run inline.
     pub(super) fn is_trusted(&self) -> bool {
-        self.to_prove.load(Ordering::Relaxed) == 0
-    }
-
-    /// Whether the next poll is expected to be over at once.
-    pub(super) fn is_brief(&self) -> bool {
-        self.brief_to_prove.load(Ordering::Relaxed) == 0
+        self.0.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -127,15 +109,6 @@ mod tests {
         assert!(!habit.is_trusted());
         observe_times(&habit, 10, Duration::ZERO);
         assert!(habit.is_trusted());
-    }
-
-    #[test]
-    fn brief_is_less_than_short() {
-        let habit = Habit::default();
-        observe_times(&habit, TRUST_AFTER, BRIEF);
-        assert!(habit.is_trusted() && !habit.is_brief());
-        observe_times(&habit, DISTRUST, Duration::from_micros(3));
-        assert!(habit.is_brief());
     }
 
     #[test]
