@@ -13,10 +13,7 @@ mod run;
 
 fn main() {
     let total = std::env::var("INVOCATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
-    let report = run::run(total);
-    for (at, held) in &report.looks {
-        println!("{at:>9} {held}");
-    }
+    let report = run::run(total, |at, held| println!("{at:>9} {held}"));
     println!("    after {}", report.after);
     println!("{} of {total} invocations were cold starts", report.cold);
     report.assert_steady(16 << 20);

@@ -65,13 +65,11 @@ impl Bench {
         Bench { tokio, runtime: runtime.expect("a runtime"), clock, seen }
     }
 
-    /// Two MiB, two calls at once, and hardly any time.
+    /// Two MiB, two calls at once, and hardly any time for them.
     pub(crate) fn spec() -> FunctionSpec {
-        let soon = Duration::from_millis(30);
         FunctionSpec {
             memory_mib: 2,
-            timeout: soon,
-            init_timeout: soon,
+            timeout: Duration::from_millis(30),
             instance_concurrency: 2,
             max_request_bytes: 1 << 20,
             max_reply_bytes: 100_000,

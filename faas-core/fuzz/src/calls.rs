@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use faas_core::sandbox::{Sandbox, wasmer::Tier};
+use faas_core::{
+    invocation::ErrorKind,
+    sandbox::{Sandbox, wasmer::Tier},
+};
 
 use super::bench::{Bench, Ended};
 
@@ -146,8 +149,11 @@ impl Calls {
         let ended = ended.expect("an init that does nothing never fails");
         // whatever they did, the next instance serves: it replies, by the last instructions but four
         let reply: Vec<u8> = [20, 21, 24].into_iter().flat_map(|op| instruction(op, [0; 4])).collect();
-        let replied = bench.run(&self.sandbox, &[&reply]).expect("it starts");
-        assert_eq!(replied, [Ok(())], "a well-behaved program is served after {programs:?}");
+        // a machine that is busy enough keeps even this one past its deadline, but not for ever
+        let replied = (0..100)
+            .map(|_| bench.run(&self.sandbox, &[&reply]).expect("it starts"))
+            .find(|ended| *ended != [Err(ErrorKind::TimedOut)]);
+        assert_eq!(replied, Some(vec![Ok(())]), "a well-behaved program is served after {programs:?}");
         ended
     }
 }

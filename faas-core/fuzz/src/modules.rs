@@ -1,8 +1,8 @@
 //! Arbitrary module bytes: what loads is started twice, plainly and from its image if it has one, and invoked.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use faas_core::sandbox::wasmer::Tier;
+use faas_core::{invocation::FunctionSpec, sandbox::wasmer::Tier};
 
 use super::bench::Bench;
 
@@ -12,7 +12,9 @@ use super::bench::Bench;
 /// When the host does what it must not.
 pub fn run(bench: &Bench, wasm: &[u8]) -> bool {
     let Ok(module) = bench.runtime.load(wasm, Tier::Fast) else { return false };
-    let sandbox = module.sandbox(Arc::new(Bench::spec()), Vec::new());
+    // an init may be one that spins
+    let spec = FunctionSpec { init_timeout: Duration::from_millis(30), ..Bench::spec() };
+    let sandbox = module.sandbox(Arc::new(spec), Vec::new());
     for _ in 0..2 {
         bench.run(&sandbox, &[b"body"]);
     }

@@ -118,7 +118,8 @@ async fn who_is_stopped_or_traps_has_used_what_it_used() {
         ("(call $proc_exit (i32.const 1)) (i32.const 1)", ErrorKind::Exited),
     ] {
         let wat = poll(&format!("{uses} {then}"));
-        let guest = host.start(&wat, spec_with_timeout(100)).await.expect("starts");
+        let spec = if kind == ErrorKind::TimedOut { spec_with_timeout(100) } else { spec() };
+        let guest = host.start(&wat, spec).await.expect("starts");
         let failure = guest.invoke(whole("fifteen bytes..")).await.expect_err("fails");
         assert_eq!(failure.error().kind, kind);
         let usage = failure.record().usage;

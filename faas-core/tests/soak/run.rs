@@ -103,11 +103,11 @@ impl Report {
     }
 }
 
-/// Runs `total` invocations and checks how each of them ends.
+/// Runs `total` invocations and checks how each of them ends. `look` is shown the process now and then.
 ///
 /// # Panics
 /// When one ends as it must not, or is not reported, or an instance outlives the scheduler.
-pub(crate) fn run(total: u64) -> Report {
+pub(crate) fn run(total: u64, mut look: impl FnMut(u64, Held)) -> Report {
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(32)
@@ -138,7 +138,9 @@ pub(crate) fn run(total: u64) -> Report {
                 }
                 soak.clock.sleep_until(soak.clock.now() + Duration::from_millis(1)).await;
             }
-            looks.push((at, Held::now()));
+            let held = Held::now();
+            look(at, held);
+            looks.push((at, held));
         }
         for client in clients {
             client.await.expect("every invocation ends as it must");
@@ -162,12 +164,10 @@ impl Soak {
                 return;
             }
             let turn = n / HOSTILE_EVERY;
-            let (cases, at) = match n % HOSTILE_EVERY {
-                0 => (&self.hostile, turn),
-                _ => (&self.good, n),
-            };
+            let is_hostile = n.is_multiple_of(HOSTILE_EVERY);
+            let (cases, at) = if is_hostile { (&self.hostile, turn) } else { (&self.good, n) };
             let case = &cases[at as usize % cases.len()];
-            if n % HOSTILE_EVERY != 0 && n % LEFT_EVERY == 1 {
+            if !is_hostile && n % LEFT_EVERY == 1 {
                 self.leave(case).await;
             } else {
                 let ended = self.invoke(case).await;
