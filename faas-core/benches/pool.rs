@@ -81,7 +81,7 @@ fn scheduler(c: &mut Criterion) {
     for idle in IDLE {
         let clock = SystemClock::shared();
         let observer: SharedObserver = Arc::new(Unobserved);
-        let config = Config { limits: LIMITS, keep_alive: Box::new(keep_alive()) };
+        let config = Config { limits: LIMITS, policy: Box::new(keep_alive()) };
         let _inside = runtime.enter();
         let mut scheduler = Scheduler::new(config, clock.clone(), observer.clone());
         let sandbox = Scripted::new(clock.clone(), Duration::ZERO, Duration::ZERO, "hi");

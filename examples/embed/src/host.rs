@@ -39,7 +39,7 @@ impl Host {
         let observer: SharedObserver = Arc::new(Console { print });
         let config = Config {
             limits: Limits { max_instances: 100, max_queued: 1, max_wait: Duration::from_secs(10) },
-            keep_alive: Box::new(FixedTtl(KEEP_ALIVE)),
+            policy: Box::new(FixedTtl(KEEP_ALIVE)),
         };
         let scheduler = Scheduler::new(config, clock.clone(), observer.clone());
         scheduler.deploy(functions::greet(&clock, 1, "Hello"));

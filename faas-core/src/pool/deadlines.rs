@@ -21,7 +21,7 @@ impl Pool {
         }
         match expires {
             Some(expires) if expires <= now => {
-                self.stop(instance.0.index, StopReason::Expired, effects);
+                self.stop(now, instance.0.index, StopReason::Expired, effects);
             }
             Some(expires) => {
                 self.instances.at(instance.0.index).timer = Some(expires);

@@ -61,11 +61,11 @@ impl Pool {
         let own = f.idle.back();
         if is_full {
             let Some(index) = own else { return false };
-            self.stop(index, StopReason::Evicted, effects);
+            self.stop(now, index, StopReason::Evicted, effects);
         }
         if !self.is_below_limit() {
             let index = own.or(self.idle.back()).expect("has_room() says that one is idle");
-            self.stop(index, StopReason::Evicted, effects);
+            self.stop(now, index, StopReason::Evicted, effects);
         }
         let instance = self.begin_start(now, function, is_forced.then_some(ticket));
         effects.push(Effect::Start { instance, function });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Decision, Effect, FunctionId, InstanceId, Limit, Pool, Refusal, TicketId,
+    apps::subject,
     list::{Lane, List},
     queue::{Place, Queue},
     state::{Function, Slot, Stage, Waiter},
@@ -15,6 +16,7 @@ use crate::{
     abi::manifest::Isolation,
     clock::Time,
     invocation::{FunctionSpec, Start},
+    policy::Event,
     transition::StopReason,
 };
 
@@ -30,18 +32,20 @@ impl Pool {
         if self.is_closing {
             return Decision::Refuse(Refusal::ShuttingDown);
         }
-        let Some(f) = self.functions.get_mut(function.0).filter(|f| !f.is_retired) else {
+        let Some(f) = self.functions.get(function.0).filter(|f| !f.is_retired) else {
             return Decision::Refuse(Refusal::NoSuchFunction);
         };
+        self.policy.learn(now, subject(&self.apps, function, f), Event::Arrived);
         if !force_cold && let Some(index) = f.partly.front().or(f.idle.front()) {
             self.unshelve(index);
-            self.lend(index);
+            self.lend(now, index);
             self.shelve(now, index);
             return Decision::Run(InstanceId(self.instances.key_at(index)));
         }
 
         let ticket = TicketId(self.next_ticket);
         self.next_ticket += 1;
+        let f = self.functions.at(function.0.index);
         let place = if force_cold {
             f.queue.forced.insert(ticket);
             Place::Forced
@@ -50,6 +54,7 @@ impl Pool {
             Place::Queued
         };
         self.waiting.insert(ticket, Waiter { function, place, arrived: now, deadline: None });
+        self.count_in(function);
         self.cover(function);
         self.ask_for_room(function);
         self.give_room(now, effects);
@@ -76,6 +81,8 @@ impl Pool {
         };
         let (bound, function, index) = (*bound, *function, instance.0.index);
         self.unshelve(index);
+        let took = now.since(self.instances.at(index).idle_since);
+        self.learn(now, function, Event::Started { took });
         self.instances.at(index).stage = Stage::Ready { serving: 0, is_condemned: false };
         let start = if let Some(ticket) = bound {
             self.run(now, ticket, index, Start::Cold, effects);
@@ -96,7 +103,7 @@ impl Pool {
             return false;
         };
         let (bound, function) = (*bound, *function);
-        self.stop(instance.0.index, StopReason::Failed, effects);
+        self.stop(now, instance.0.index, StopReason::Failed, effects);
         let f = self.functions.at(function.0.index);
         let failed: Vec<TicketId> = match bound {
             Some(ticket) => vec![ticket],
@@ -128,6 +135,8 @@ impl Pool {
         *is_condemned = has_failed || is_used_up;
         self.running -= 1;
         let (serving, is_condemned, epoch) = (*serving, *is_condemned, slot.epoch);
+        self.count_out(function);
+        self.learn(now, function, Event::Ended);
         let is_current = {
             let f = self.functions.at(function.0.index);
             epoch == f.epoch && !f.is_retired
@@ -140,7 +149,7 @@ impl Pool {
                 () if is_current => StopReason::Used,
                 () => StopReason::Replaced,
             };
-            self.stop(index, reason, effects);
+            self.stop(now, index, reason, effects);
         }
         self.after(now, function, effects);
     }
@@ -180,8 +189,11 @@ impl Pool {
     pub fn deploy(&mut self, now: Time, spec: Arc<FunctionSpec>, effects: &mut Vec<Effect>) -> FunctionId {
         let Some(function) = self.find(&spec.name) else {
             let name = spec.name.clone();
+            let app = self.apps.named(spec.app());
             let function = FunctionId(self.functions.insert(Function {
                 spec,
+                app,
+                active: 0,
                 epoch: 0,
                 is_retired: false,
                 is_hungry: false,
@@ -193,10 +205,12 @@ impl Pool {
                 queue: Queue::default(),
             }));
             self.names.insert(name, function);
+            self.apps.enter(app, function);
             return function;
         };
-        self.supersede(function, effects);
+        self.supersede(now, function, effects);
         self.functions.at(function.0.index).spec = spec;
+        self.change_app(now, function);
         self.after(now, function, effects);
         let late: Vec<TicketId> = {
             let queue = &self.functions.at(function.0.index).queue;
@@ -218,14 +232,14 @@ impl Pool {
         f.is_retired = true;
         f.alive += 1; // holds the row until the end of this call, though its last instance may stop in it
         self.names.remove(&f.spec.name);
-        self.supersede(function, effects);
+        self.supersede(now, function, effects);
         let queue = std::mem::take(&mut self.functions.at(function.0.index).queue);
         for ticket in queue.queued.into_iter().chain(queue.forced) {
-            self.waiting.remove(&ticket);
+            self.forget(ticket);
             effects.push(Effect::Refuse { ticket, why: Refusal::NoSuchFunction });
         }
         self.functions.at(function.0.index).alive -= 1;
-        self.reclaim(function);
+        self.reclaim(now, function);
         self.give_room(now, effects);
         true
     }
@@ -235,17 +249,17 @@ impl Pool {
     pub fn shutdown(&mut self, now: Time, effects: &mut Vec<Effect>) {
         self.is_closing = true;
         while let Some(index) = self.idle.back() {
-            self.stop(index, StopReason::Shutdown, effects);
+            self.stop(now, index, StopReason::Shutdown, effects);
         }
         self.give_room(now, effects);
     }
 
     /// Abandons the starts that are under way though nobody waits: the last act of a drained pool.
-    pub fn abandon_starts(&mut self, effects: &mut Vec<Effect>) {
+    pub fn abandon_starts(&mut self, now: Time, effects: &mut Vec<Effect>) {
         let functions: Vec<Key> = self.instances.iter().map(|slot| slot.function.0).collect();
         for key in functions {
             while let Some(index) = self.functions.get(key).and_then(|f| f.starting.back()) {
-                self.stop(index, StopReason::Shutdown, effects);
+                self.stop(now, index, StopReason::Shutdown, effects);
             }
         }
     }

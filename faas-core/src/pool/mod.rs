@@ -9,9 +9,11 @@
 //! inputs   what it is told                           steps     what the inputs share
 //! growth   who gets room for an instance             shelves   which list an instance is in
 //! queue    who waits, in order of arrival            deadlines what time does
-//! lease    the guard around one use                  table, list, timers: what makes it O(1) or O(log n)
+//! apps     functions that belong together            lease    the guard around one use
+//! table, list, timers: what makes it O(1) or O(log n)
 //! ```
 
+mod apps;
 mod deadlines;
 mod growth;
 mod inputs;

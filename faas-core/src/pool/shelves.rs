@@ -2,6 +2,7 @@
 
 use super::{
     FunctionId, InstanceId, Pool, TicketId,
+    apps::subject,
     list::Links,
     state::{Shelf, Slot, Stage},
     timers::Timer,
@@ -41,7 +42,8 @@ impl Pool {
     /// Puts an instance into the list where it belongs, after its state has changed.
     pub(super) fn shelve(&mut self, now: Time, index: u32) {
         let shelf = self.shelf(index);
-        let f = self.functions.at(self.instances.at(index).function.0.index);
+        let function = self.instances.at(index).function;
+        let f = self.functions.at(function.0.index);
         match shelf {
             Shelf::None => {}
             Shelf::Starting => f.starting.push_front(&mut self.instances, index),
@@ -49,7 +51,7 @@ impl Pool {
             Shelf::Idle => {
                 f.idle.push_front(&mut self.instances, index);
                 self.idle.push_front(&mut self.instances, index);
-                let expires = self.policy.keep_alive(now, &f.spec).map(|keep| now + keep);
+                let expires = self.policy.keep(now, subject(&self.apps, function, f)).map(|keep| now + keep);
                 let slot = self.instances.at(index);
                 (slot.idle_since, slot.expires) = (now, expires);
                 if let Some(expires) = expires
@@ -77,6 +79,7 @@ impl Pool {
             epoch,
             stage: Stage::Starting { bound },
             links: Links::NONE,
+            served: 0,
             idle_since: now,
             expires: None,
             timer: None,

@@ -17,12 +17,13 @@ use std::{
 
 use super::{
     FunctionId, FunctionStatus, Limits, TicketId,
+    apps::Apps,
     list::{Lane, Linked, Links, List},
     queue::{Place, Queue},
     table::Table,
     timers::Timers,
 };
-use crate::{abi::manifest::Isolation, clock::Time, invocation::FunctionSpec, policy::KeepAlive};
+use crate::{abi::manifest::Isolation, clock::Time, invocation::FunctionSpec, policy::Policy};
 
 /// The warm pool's state machine.
 ///
@@ -31,9 +32,10 @@ use crate::{abi::manifest::Isolation, clock::Time, invocation::FunctionSpec, pol
 #[derive(Debug)]
 pub struct Pool {
     pub(super) limits: Limits,
-    pub(super) policy: Box<dyn KeepAlive>,
+    pub(super) policy: Box<dyn Policy>,
     pub(super) names: HashMap<Arc<str>, FunctionId>,
     pub(super) functions: Table<Function>,
+    pub(super) apps: Apps,
     pub(super) instances: Table<Slot>,
     /// Idle instances of all functions.
     pub(super) idle: List,
@@ -51,6 +53,10 @@ pub struct Pool {
 #[derive(Debug)]
 pub(super) struct Function {
     pub(super) spec: Arc<FunctionSpec>,
+    /// Which of `Pool::apps` it is part of.
+    pub(super) app: u32,
+    /// Its invocations that run or wait.
+    pub(super) active: usize,
     /// Counts deployments; an instance of another epoch serves nobody new.
     pub(super) epoch: u64,
     pub(super) is_retired: bool,
@@ -83,6 +89,8 @@ pub(super) struct Slot {
     pub(super) epoch: u64,
     pub(super) stage: Stage,
     pub(super) links: Links,
+    /// Invocations that it has served or serves. Before it is ready, when its start began is in `idle_since`.
+    pub(super) served: u64,
     pub(super) idle_since: Time,
     pub(super) expires: Option<Time>,
     /// The earliest timer armed for it.
@@ -130,12 +138,13 @@ impl Linked for Table<Slot> {
 
 impl Pool {
     /// An empty pool.
-    pub fn new(limits: Limits, policy: impl KeepAlive) -> Self {
+    pub fn new(limits: Limits, policy: impl Policy) -> Self {
         Pool {
             limits,
             policy: Box::new(policy),
             names: HashMap::new(),
             functions: Table::new(),
+            apps: Apps::default(),
             instances: Table::new(),
             idle: List::new(Lane::Host),
             waiting: HashMap::new(),

@@ -5,7 +5,7 @@ use super::{
     queue::Place,
     state::{Shelf, Stage, Waiter},
 };
-use crate::{clock::Time, invocation::Start, transition::StopReason};
+use crate::{clock::Time, invocation::Start, policy::Event, transition::StopReason};
 
 impl Pool {
     /// Every input that may have freed something ends here.
@@ -34,7 +34,7 @@ impl Pool {
         }
         self.shelve(now, index);
         if self.is_closing && self.shelf(index) == Shelf::Idle {
-            self.stop(index, StopReason::Shutdown, effects);
+            self.stop(now, index, StopReason::Shutdown, effects);
         }
     }
 
@@ -48,29 +48,35 @@ impl Pool {
         effects: &mut Vec<Effect>,
     ) {
         let waiter = self.forget(ticket).expect("a ticket in a queue waits");
-        self.lend(index);
+        self.lend(now, index);
         let instance = InstanceId(self.instances.key_at(index));
         effects.push(Effect::Run { ticket, instance, start, waited: now.since(waiter.arrived) });
     }
 
     /// Lends an unshelved instance.
-    pub(super) fn lend(&mut self, index: u32) {
-        let Stage::Ready { serving, .. } = &mut self.instances.at(index).stage else {
+    pub(super) fn lend(&mut self, now: Time, index: u32) {
+        let slot = self.instances.at(index);
+        let Stage::Ready { serving, .. } = &mut slot.stage else {
             unreachable!("only a ready instance is lent");
         };
         *serving += 1;
+        slot.served += 1;
+        let function = slot.function;
         self.running += 1;
+        self.count_in(function);
+        self.learn(now, function, Event::Began);
     }
 
     /// Takes a ticket out of wherever it waits.
     pub(super) fn forget(&mut self, ticket: TicketId) -> Option<Waiter> {
         let waiter = self.waiting.remove(&ticket)?;
         self.functions.at(waiter.function.0.index).queue.remove(ticket, waiter.place);
+        self.count_out(waiter.function);
         Some(waiter)
     }
 
     /// Forgets an instance, in whatever stage.
-    pub(super) fn stop(&mut self, index: u32, reason: StopReason, effects: &mut Vec<Effect>) {
+    pub(super) fn stop(&mut self, now: Time, index: u32, reason: StopReason, effects: &mut Vec<Effect>) {
         let was_idle = self.unshelve(index) == Shelf::Idle;
         let key = self.instances.key_at(index);
         let slot = self.instances.remove(key).expect("the caller holds the index of an instance that exists");
@@ -79,30 +85,35 @@ impl Pool {
         if slot.stage == (Stage::Starting { bound: None }) {
             f.open_starts -= 1;
         }
-        self.reclaim(slot.function);
+        let stopped = Event::Stopped { reason, served: slot.served };
+        self.learn(now, slot.function, stopped);
+        self.reclaim(now, slot.function);
         let idle_since = was_idle.then_some(slot.idle_since);
         effects.push(Effect::Stop { instance: InstanceId(key), reason, idle_since });
     }
 
     /// Forgets a retired function once its last instance has stopped.
-    pub(super) fn reclaim(&mut self, function: FunctionId) {
+    pub(super) fn reclaim(&mut self, now: Time, function: FunctionId) {
         if self.functions.get(function.0).is_some_and(|f| f.is_retired && f.alive == 0) {
+            let is_last_of_app = self.apps.is_last(self.functions.peek(function.0.index).app);
+            self.learn(now, function, Event::Retired { is_last_of_app });
+            self.leave_app(function);
             self.functions.remove(function.0);
         }
     }
 
     /// Takes everything of the current epoch out of service.
-    pub(super) fn supersede(&mut self, function: FunctionId, effects: &mut Vec<Effect>) {
+    pub(super) fn supersede(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
         let at = function.0.index;
         while let Some(index) = self.functions.at(at).idle.back() {
-            self.stop(index, StopReason::Replaced, effects);
+            self.stop(now, index, StopReason::Replaced, effects);
         }
         while let Some(index) = self.functions.at(at).starting.back() {
             if let Stage::Starting { bound: Some(ticket) } = self.instances.at(index).stage {
                 self.waiting.get_mut(&ticket).expect("a bound ticket waits").place = Place::Forced;
                 self.functions.at(at).queue.forced.insert(ticket);
             }
-            self.stop(index, StopReason::Replaced, effects);
+            self.stop(now, index, StopReason::Replaced, effects);
         }
         while let Some(index) = self.functions.at(at).partly.back() {
             self.unshelve(index);

@@ -7,7 +7,7 @@ use crate::{
     abi::manifest::Entry,
     abi::manifest::Isolation,
     invocation::FunctionSpec,
-    policy::{FixedTtl, KeepAlive, UntilEvicted},
+    policy::{FixedTtl, Policy, UntilEvicted},
 };
 
 /// Where a provider has no limit: more than anybody waits for, and no overflow when added to a time.
@@ -81,7 +81,7 @@ impl Profile {
     }
 
     /// How long the provider keeps idle instances.
-    pub fn keep_alive(&self) -> Box<dyn KeepAlive> {
+    pub fn keep_alive(&self) -> Box<dyn Policy> {
         match &self.scaling.keep_alive_ms {
             Some(ttl) => Box::new(FixedTtl(Duration::from_millis(ttl.value))),
             None => Box::new(UntilEvicted),
@@ -124,6 +124,7 @@ mod tests {
         Ok(
             FunctionSpec {
                 name: "f",
+                app: None,
                 generation: 1,
                 memory_mib: 128,
                 timeout: 3s,
@@ -141,6 +142,7 @@ mod tests {
         Ok(
             FunctionSpec {
                 name: "f",
+                app: None,
                 generation: 1,
                 memory_mib: 128,
                 timeout: 86400s,

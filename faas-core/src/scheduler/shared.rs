@@ -94,7 +94,7 @@ impl Shared {
             let sooner = Arc::new(Notify::new());
             let timer = runtime.spawn(keep_time(this.clone(), clock.clone(), sooner.clone())).abort_handle();
             let core = Core {
-                pool: Pool::new(config.limits, config.keep_alive),
+                pool: Pool::new(config.limits, config.policy),
                 deployments: Vec::new(),
                 instances: Vec::new(),
                 waiting: HashMap::new(),
@@ -158,7 +158,7 @@ impl Shared {
             }
             drained.await;
         }
-        self.step(|core, _, errands| core.pool.abandon_starts(&mut errands.effects));
+        self.step(|core, now, errands| core.pool.abandon_starts(now, &mut errands.effects));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

@@ -76,7 +76,7 @@ impl Bench {
         let clock = VirtualClock::default();
         let ledger =
             Arc::new(Ledger { clock: clock.clone(), steps: Mutex::default(), records: Mutex::default() });
-        let config = Config { limits, keep_alive: Box::new(FixedTtl(Duration::from_secs(60))) };
+        let config = Config { limits, policy: Box::new(FixedTtl(Duration::from_secs(60))) };
         let scheduler = Scheduler::new(config, Arc::new(clock.clone()), ledger.clone());
         Bench { clock, ledger, scheduler, next_id: Default::default() }
     }
