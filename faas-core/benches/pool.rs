@@ -21,8 +21,12 @@ const IDLE: [usize; 3] = [10, 1_000, 100_000];
 const FUNCTIONS: usize = 100;
 /// So few that they are still in the cache when they are used.
 const FEW: BatchSize = BatchSize::NumIterations(64);
-const LIMITS: Limits =
-    Limits { max_instances: 1 << 20, max_queued: 1 << 20, max_wait: Duration::from_secs(60) };
+const LIMITS: Limits = Limits {
+    max_instances: 1 << 20,
+    max_queued: 1 << 20,
+    max_wait: Duration::from_secs(60),
+    ..Limits::LAPTOP
+};
 
 fn keep_alive() -> FixedTtl {
     FixedTtl(Duration::from_secs(600))

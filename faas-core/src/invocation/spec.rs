@@ -27,6 +27,9 @@ pub struct FunctionSpec {
     pub isolation: Isolation,
     /// How many instances there may be at once; only the host's total limits it when absent.
     pub max_instances: Option<u32>,
+    /// How many instances there are at least, idle or not: AWS Lambda's provisioned concurrency, Cloud Run's minimum
+    /// instances. They never expire, are not evicted for other functions, and are replaced when they are lost.
+    pub min_instances: u32,
     /// The largest request body taken, in bytes.
     pub max_request_bytes: u64,
     /// The largest reply body given, in bytes.
@@ -48,6 +51,7 @@ impl FunctionSpec {
             instance_concurrency: 1,
             isolation: Isolation::Instance,
             max_instances: None,
+            min_instances: 0,
             max_request_bytes: 6 << 20,
             max_reply_bytes: 6 << 20,
         }

@@ -117,8 +117,8 @@ pub enum Event {
 pub struct Rest {
     /// Stop its idle instances now, whatever [`Policy::keep`] has said of them.
     pub unload: bool,
-    /// When to start one instance of each function that is unloaded, unless an invocation comes before. A time that is
-    /// not later than now means never.
+    /// When to start an instance of the function, and of each other one of the app that has been unloaded, unless an
+    /// invocation of the app comes before. A time that is not later than now means never.
     pub warm_at: Option<Time>,
 }
 

@@ -52,10 +52,12 @@ impl Pool {
 
     pub(super) fn arm(&mut self, at: Time, timer: Timer) {
         self.timers.arm(at, timer);
-        let (instances, waiting) = (&self.instances, &self.waiting);
-        self.timers.compact(instances.len() + waiting.len(), |at, timer| match timer {
+        let (instances, waiting, functions) = (&self.instances, &self.waiting, &self.functions);
+        let live = instances.len() + waiting.len() + functions.len();
+        self.timers.compact(live, |at, timer| match timer {
             Timer::Instance(id) => instances.get(id.0).is_some_and(|slot| slot.timer == Some(at)),
             Timer::Ticket(id) => waiting.get(&id).is_some_and(|waiter| waiter.deadline == Some(at)),
+            Timer::Function(id) => functions.get(id.0).is_some_and(|f| f.alarm == Some(at)),
         });
     }
 }

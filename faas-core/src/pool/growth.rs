@@ -1,11 +1,16 @@
 //! Who gets room for one more instance.
 //!
 //! A function that wants an instance stands in line for the host's room, and gets one start a turn. Room is
-//! what the host's limit leaves; when it leaves none, the least recently used idle instance makes some. An
-//! instance that becomes free serves its own function's queue before others may evict it: a warm start is
-//! cheaper than fairness. A function at its own limit is not in line; its own instances let it back in.
+//! what the host's limits leave; when they leave none, idle instances make some ([`super::victims`]). Who is first in line and
+//! needs more memory than can be had is waited for, so that the small ones do not starve the large. An instance that
+//! becomes free serves its own function's queue before others may evict it: a warm start is cheaper than fairness. A
+//! function that only its own limits stop is not in line; what lifts them lets it back in.
 
-use super::{Effect, FunctionId, Pool, queue::Place};
+use super::{
+    Effect, FunctionId, Pool, TicketId,
+    queue::Place,
+    state::{Function, Purpose},
+};
 use crate::{clock::Time, transition::StopReason};
 
 impl Pool {
@@ -21,61 +26,139 @@ impl Pool {
         }
     }
 
-    /// Puts a function in line if somebody waits for an instance of it.
+    /// Puts a function in line if it wants an instance.
     pub(super) fn ask_for_room(&mut self, function: FunctionId) {
-        let Some(f) = self.functions.get_mut(function.0) else { return };
-        if !f.is_hungry && f.queue.depth() > 0 {
-            f.is_hungry = true;
+        let Some(f) = self.functions.get(function.0) else { return };
+        if !f.is_hungry && self.wants_start(f) {
+            self.functions.at(function.0.index).is_hungry = true;
             self.hungry.push_back(function);
         }
     }
 
     /// Starts instances for those in line, as far as there is room.
     pub(super) fn give_room(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        while self.has_room()
-            && let Some(function) = self.hungry.pop_front()
-        {
-            let Some(f) = self.functions.get_mut(function.0) else { continue };
-            f.is_hungry = false;
-            if self.grow(now, function, effects) {
+        while let Some(function) = self.hungry.front().copied() {
+            let next = self.functions.get(function.0).and_then(|f| self.next_start(f));
+            if let Some(next) = next
+                && next.swaps.is_none()
+                && !self.could_fit(self.functions.peek(function.0.index).spec.memory_mib)
+            {
+                return;
+            }
+            self.hungry.pop_front();
+            if let Some(f) = self.functions.get_mut(function.0) {
+                f.is_hungry = false;
+            }
+            if let Some(next) = next {
+                self.grow(now, function, next, effects);
                 self.ask_for_room(function);
             }
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.is_below_limit() || self.idle.len() > 0
+    /// Starts an instance of a function, ahead of any invocation, in room that is free: nothing is evicted for it, and
+    /// nobody who waits for room is overtaken. False when there is no need (one is free or on its way), no room, or
+    /// [`Limits::max_prewarmed`](super::Limits::max_prewarmed) instances that were started so have not served yet.
+    pub fn prewarm(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) -> bool {
+        let Some(f) = self.functions.get(function.0).filter(|f| !f.is_retired) else { return false };
+        let has_free = f.partly.len() + f.idle.len() + f.kept.len() > 0
+            || f.open_starts * f.instance_concurrency() > f.queue.pending.len();
+        let may = !self.is_closing
+            && !has_free
+            && f.queue.depth() == 0
+            && self.prewarmed < self.limits.max_prewarmed
+            && self.hungry.is_empty()
+            && !f.is_full()
+            && self.fits(f.spec.memory_mib);
+        if may {
+            self.prewarmed += 1;
+            self.start(now, function, None, Purpose::Prewarmed, effects);
+        }
+        may
     }
 
-    fn is_below_limit(&self) -> bool {
-        self.instances.len() < self.limits.max_instances as usize
+    /// Whether somebody waits for an instance of it, or it has fewer than it must.
+    fn wants_start(&self, f: &Function) -> bool {
+        f.queue.depth() > 0 || self.lacks_minimum(f)
     }
 
-    /// Starts one instance of a function if somebody waits for it and its own limit allows; the host has room.
-    fn grow(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) -> bool {
-        let f = self.functions.at(function.0.index);
-        let Some((ticket, is_forced)) = f.queue.next_start() else {
-            return false;
+    fn lacks_minimum(&self, f: &Function) -> bool {
+        !self.is_closing && f.retry_at.is_none() && f.is_below_minimum()
+    }
+
+    /// What a function in line would start; nothing if its own limits stop it.
+    fn next_start(&self, f: &Function) -> Option<Next> {
+        let forced = match f.queue.next_start() {
+            Some((ticket, is_forced)) => is_forced.then_some(ticket),
+            None if self.lacks_minimum(f) => None,
+            None => return None,
         };
-        let is_full = f.spec.max_instances.is_some_and(|max| f.alive >= max as usize);
-        let own = f.idle.back();
-        if is_full {
-            let Some(index) = own else { return false };
+        // who waits though an instance is idle insists on another, and may have its place
+        let swaps = forced.and(f.idle.back().or(f.kept.back()));
+        let is_hopeless = self.limits.memory_mib.is_some_and(|budget| u64::from(f.spec.memory_mib) > budget);
+        if is_hopeless || (f.is_full() && swaps.is_none()) {
+            return None;
+        }
+        Some(Next { forced, swaps })
+    }
+
+    /// Whether one more instance of this size fits as things are.
+    pub(super) fn fits(&self, memory_mib: u32) -> bool {
+        let after = self.memory_mib + u64::from(memory_mib);
+        self.instances.len() < self.limits.max_instances as usize
+            && self.limits.memory_mib.is_none_or(|budget| after <= budget)
+    }
+
+    /// Whether it would, were everything evicted that may be.
+    fn could_fit(&self, memory_mib: u32) -> bool {
+        let after = self.memory_mib - self.idle_mib + u64::from(memory_mib);
+        self.instances.len() - self.idle.len() < self.limits.max_instances as usize
+            && self.limits.memory_mib.is_none_or(|budget| after <= budget)
+    }
+
+    /// Starts one instance of a function whose own limits allow it; the host has or can make room.
+    fn grow(&mut self, now: Time, function: FunctionId, next: Next, effects: &mut Vec<Effect>) {
+        let f = self.functions.at(function.0.index);
+        let (memory_mib, is_full) = (f.spec.memory_mib, f.is_full());
+        if let Some(index) = next.swaps
+            && (is_full || !self.fits(memory_mib))
+        {
             self.stop(now, index, StopReason::Evicted, effects);
         }
-        if !self.is_below_limit() {
-            let index = own.or(self.idle.back()).expect("has_room() says that one is idle");
+        while !self.fits(memory_mib) {
+            let index = self.next_victim().expect("could_fit() says that there is one");
             self.stop(now, index, StopReason::Evicted, effects);
         }
-        let instance = self.begin_start(now, function, is_forced.then_some(ticket));
+        self.start(now, function, next.forced, Purpose::Demand, effects);
+    }
+
+    /// Starts an instance, for a forced invocation or for whoever comes.
+    fn start(
+        &mut self,
+        now: Time,
+        function: FunctionId,
+        forced: Option<TicketId>,
+        purpose: Purpose,
+        effects: &mut Vec<Effect>,
+    ) {
+        let instance = self.begin_start(now, function, forced, purpose);
         effects.push(Effect::Start { instance, function });
-        if is_forced {
-            self.functions.at(function.0.index).queue.forced.remove(&ticket);
+        let f = self.functions.at(function.0.index);
+        if let Some(ticket) = forced {
+            f.queue.forced.remove(&ticket);
             self.waiting.get_mut(&ticket).expect("a forced ticket waits").place = Place::Bound(instance);
         } else {
-            self.functions.at(function.0.index).open_starts += 1;
+            f.open_starts += 1;
             self.cover(function);
         }
-        true
     }
+}
+
+/// A start that a function's own limits allow.
+#[derive(Clone, Copy)]
+struct Next {
+    /// The invocation that insists on it.
+    forced: Option<TicketId>,
+    /// An idle instance of the same function, which goes if there is no room otherwise.
+    swaps: Option<u32>,
 }

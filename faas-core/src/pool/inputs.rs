@@ -6,8 +6,7 @@ use std::sync::Arc;
 use super::{
     Decision, Effect, FunctionId, InstanceId, Limit, Pool, Refusal, TicketId,
     apps::subject,
-    list::{Lane, List},
-    queue::{Place, Queue},
+    queue::Place,
     state::{Function, Slot, Stage, Waiter},
     table::Key,
     timers::Timer,
@@ -36,7 +35,7 @@ impl Pool {
             return Decision::Refuse(Refusal::NoSuchFunction);
         };
         self.policy.learn(now, subject(&self.apps, function, f), Event::Arrived);
-        if !force_cold && let Some(index) = f.partly.front().or(f.idle.front()) {
+        if !force_cold && let Some(index) = self.choose(function) {
             self.unshelve(index);
             self.lend(now, index);
             self.shelve(now, index);
@@ -64,7 +63,10 @@ impl Pool {
 
         let depth = self.functions.at(function.0.index).queue.depth();
         let limit = self.limit_in_the_way(function);
-        let is_hopeless = matches!(limit, Limit::Function(0) | Limit::Host(0));
+        let is_hopeless = match limit {
+            Limit::Function(max) | Limit::Host(max) => max == 0,
+            Limit::Memory { budget_mib, instance_mib } => budget_mib < u64::from(instance_mib),
+        };
         if is_hopeless || depth > self.limits.max_queued {
             self.forget(ticket);
             return Decision::Refuse(Refusal::QueueFull { queued: depth - 1, limit });
@@ -81,6 +83,8 @@ impl Pool {
         };
         let (bound, function, index) = (*bound, *function, instance.0.index);
         self.unshelve(index);
+        let f = self.functions.at(function.0.index);
+        (f.failures, f.retry_at) = (0, None);
         let took = now.since(self.instances.at(index).idle_since);
         self.learn(now, function, Event::Started { took });
         self.instances.at(index).stage = Stage::Ready { serving: 0, is_condemned: false };
@@ -103,6 +107,9 @@ impl Pool {
             return false;
         };
         let (bound, function) = (*bound, *function);
+        if self.instances.at(instance.0.index).is_provisioned {
+            self.retry_later(now, function);
+        }
         self.stop(now, instance.0.index, StopReason::Failed, effects);
         let f = self.functions.at(function.0.index);
         let failed: Vec<TicketId> = match bound {
@@ -151,11 +158,14 @@ impl Pool {
             };
             self.stop(now, index, reason, effects);
         }
+        if self.functions.get(function.0).is_some_and(|f| self.apps.at(f.app).active == 0) {
+            self.rest(now, function, effects);
+        }
         self.after(now, function, effects);
     }
 
     /// Nobody waits for this ticket any more. False when it has ended already.
-    pub fn cancel(&mut self, ticket: TicketId) -> bool {
+    pub fn cancel(&mut self, now: Time, ticket: TicketId, effects: &mut Vec<Effect>) -> bool {
         let Some(waiter) = self.forget(ticket) else {
             return false;
         };
@@ -165,15 +175,18 @@ impl Pool {
             self.functions.at(waiter.function.0.index).open_starts += 1;
         }
         self.cover(waiter.function);
+        self.give_room(now, effects); // it may have been first in line
         true
     }
 
-    /// Does what is due: stops instances whose keep-alive is over, refuses who has waited too long.
+    /// Does what is due: stops instances whose keep-alive is over, refuses who has waited too long, warms what is to be
+    /// warmed.
     pub fn expire(&mut self, now: Time, effects: &mut Vec<Effect>) {
         while let Some((at, timer)) = self.timers.pop_due(now) {
             match timer {
                 Timer::Instance(instance) => self.expire_instance(now, instance, at, effects),
                 Timer::Ticket(ticket) => self.expire_ticket(now, ticket, at, effects),
+                Timer::Function(function) => self.wake_function(now, function, at, effects),
             }
         }
         self.give_room(now, effects);
@@ -190,27 +203,17 @@ impl Pool {
         let Some(function) = self.find(&spec.name) else {
             let name = spec.name.clone();
             let app = self.apps.named(spec.app());
-            let function = FunctionId(self.functions.insert(Function {
-                spec,
-                app,
-                active: 0,
-                epoch: 0,
-                is_retired: false,
-                is_hungry: false,
-                alive: 0,
-                open_starts: 0,
-                starting: List::new(Lane::Function),
-                partly: List::new(Lane::Function),
-                idle: List::new(Lane::Function),
-                queue: Queue::default(),
-            }));
+            let function = FunctionId(self.functions.insert(Function::new(spec, app)));
             self.names.insert(name, function);
             self.apps.enter(app, function);
+            self.plan_warming(now, function);
+            self.after(now, function, effects);
             return function;
         };
         self.supersede(now, function, effects);
         self.functions.at(function.0.index).spec = spec;
         self.change_app(now, function);
+        self.plan_warming(now, function);
         self.after(now, function, effects);
         let late: Vec<TicketId> = {
             let queue = &self.functions.at(function.0.index).queue;
@@ -251,16 +254,26 @@ impl Pool {
         while let Some(index) = self.idle.back() {
             self.stop(now, index, StopReason::Shutdown, effects);
         }
+        for key in self.functions_with_instances() {
+            while let Some(index) = self.functions.get(key).and_then(|f| f.kept.back()) {
+                self.stop(now, index, StopReason::Shutdown, effects);
+            }
+        }
         self.give_room(now, effects);
     }
 
     /// Abandons the starts that are under way though nobody waits: the last act of a drained pool.
     pub fn abandon_starts(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let functions: Vec<Key> = self.instances.iter().map(|slot| slot.function.0).collect();
-        for key in functions {
+        for key in self.functions_with_instances() {
             while let Some(index) = self.functions.get(key).and_then(|f| f.starting.back()) {
                 self.stop(now, index, StopReason::Shutdown, effects);
             }
         }
+    }
+
+    fn functions_with_instances(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.instances.iter().map(|slot| slot.function.0).collect();
+        keys.dedup();
+        keys
     }
 }

@@ -33,7 +33,7 @@ impl Pool {
             self.run(now, ticket, index, start, effects);
         }
         self.shelve(now, index);
-        if self.is_closing && self.shelf(index) == Shelf::Idle {
+        if self.is_closing && matches!(self.shelf(index), Shelf::Idle | Shelf::Kept) {
             self.stop(now, index, StopReason::Shutdown, effects);
         }
     }
@@ -62,6 +62,9 @@ impl Pool {
         *serving += 1;
         slot.served += 1;
         let function = slot.function;
+        if std::mem::take(&mut slot.is_prewarmed) {
+            self.prewarmed -= 1;
+        }
         self.running += 1;
         self.count_in(function);
         self.learn(now, function, Event::Began);
@@ -77,16 +80,22 @@ impl Pool {
 
     /// Forgets an instance, in whatever stage.
     pub(super) fn stop(&mut self, now: Time, index: u32, reason: StopReason, effects: &mut Vec<Effect>) {
-        let was_idle = self.unshelve(index) == Shelf::Idle;
+        let was_idle = matches!(self.unshelve(index), Shelf::Idle | Shelf::Kept);
         let key = self.instances.key_at(index);
         let slot = self.instances.remove(key).expect("the caller holds the index of an instance that exists");
         let f = self.functions.at(slot.function.0.index);
         f.alive -= 1;
+        if slot.epoch == f.epoch {
+            f.provisioned -= u32::from(slot.is_provisioned);
+        }
+        self.memory_mib -= u64::from(slot.memory_mib);
+        self.prewarmed -= u32::from(slot.is_prewarmed);
         if slot.stage == (Stage::Starting { bound: None }) {
             f.open_starts -= 1;
         }
         let stopped = Event::Stopped { reason, served: slot.served };
         self.learn(now, slot.function, stopped);
+        self.ask_for_room(slot.function); // to be replaced, should it be one that the function must have
         self.reclaim(now, slot.function);
         let idle_since = was_idle.then_some(slot.idle_since);
         effects.push(Effect::Stop { instance: InstanceId(key), reason, idle_since });
@@ -105,7 +114,7 @@ impl Pool {
     /// Takes everything of the current epoch out of service.
     pub(super) fn supersede(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
         let at = function.0.index;
-        while let Some(index) = self.functions.at(at).idle.back() {
+        while let Some(index) = self.functions.at(at).idle.back().or(self.functions.at(at).kept.back()) {
             self.stop(now, index, StopReason::Replaced, effects);
         }
         while let Some(index) = self.functions.at(at).starting.back() {
@@ -120,6 +129,7 @@ impl Pool {
         }
         let f = self.functions.at(at);
         f.epoch += 1;
+        (f.provisioned, f.failures, f.retry_at, f.is_unloaded) = (0, 0, None, false);
         for ticket in std::mem::take(&mut f.queue.pending) {
             f.queue.queued.insert(ticket);
             self.waiting.get_mut(&ticket).expect("a pending ticket waits").place = Place::Queued;
@@ -128,8 +138,12 @@ impl Pool {
 
     pub(super) fn limit_in_the_way(&mut self, function: FunctionId) -> Limit {
         let f = self.functions.at(function.0.index);
-        match f.spec.max_instances {
-            Some(max) if f.alive >= max as usize => Limit::Function(max),
+        let (budget, instance_mib) = (self.limits.memory_mib, f.spec.memory_mib);
+        match (f.spec.max_instances, budget) {
+            (Some(max), _) if f.alive >= max as usize => Limit::Function(max),
+            (_, Some(budget_mib)) if self.memory_mib + u64::from(instance_mib) > budget_mib => {
+                Limit::Memory { budget_mib, instance_mib }
+            }
             _ => Limit::Host(self.limits.max_instances),
         }
     }

@@ -45,6 +45,48 @@ pub struct Limits {
     pub max_queued: usize,
     /// How long an invocation may wait for capacity.
     pub max_wait: Duration,
+    /// Memory of all instances together, in whatever state, in MiB; not limited when absent. An instance counts with its
+    /// function's `memory_mib`.
+    pub memory_mib: Option<u64>,
+    /// Instances that were started ahead of demand and have not served yet.
+    pub max_prewarmed: u32,
+    /// Which of several idle instances serves.
+    pub choice: Choice,
+}
+
+impl Limits {
+    /// Those of a laptop: 1,000 instances (AWS Lambda's default for an account), 1,000 invocations of a function that may
+    /// wait for up to 10 s, 32 instances started ahead; no other limits.
+    pub const LAPTOP: Limits = Limits {
+        max_instances: 1000,
+        max_queued: 1000,
+        max_wait: Duration::from_secs(10),
+        memory_mib: None,
+        max_prewarmed: 32,
+        choice: Choice::MostRecent,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits::LAPTOP
+    }
+}
+
+/// Which of a function's idle instances serves the next invocation. Those that the function must have
+/// (`min_instances`) come first in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one used last, so that those not needed idle on and go. No provider documents its own; this is the usual
+    /// assumption.
+    MostRecent,
+    /// The one used least recently, so that all stay in use.
+    LeastRecent,
+    /// Any, by seed.
+    Random {
+        /// The same seed makes the same choices.
+        seed: u64,
+    },
 }
 
 /// What becomes of an invocation that asks for an instance.
@@ -135,6 +177,13 @@ pub enum Limit {
     Function(u32),
     /// The host's [`Limits::max_instances`].
     Host(u32),
+    /// The host's [`Limits::memory_mib`].
+    Memory {
+        /// The host's memory.
+        budget_mib: u64,
+        /// What one instance needs.
+        instance_mib: u32,
+    },
 }
 
 /// How one function stands.

@@ -40,14 +40,11 @@ pub struct Config {
     pub policy: Box<dyn Policy>,
 }
 
-/// Settings for a laptop: 1,000 instances (AWS Lambda's default for an account), 1,000 queued invocations a
-/// function for up to 10 s, and 10 minutes of keep-alive (what OpenWhisk and many measurements of clouds use).
+/// Settings for a laptop: [`Limits::LAPTOP`], and 10 minutes of keep-alive (what OpenWhisk and many measurements of clouds
+/// use).
 impl Default for Config {
     fn default() -> Self {
-        Config {
-            limits: Limits { max_instances: 1000, max_queued: 1000, max_wait: Duration::from_secs(10) },
-            policy: Box::new(FixedTtl(Duration::from_secs(600))),
-        }
+        Config { limits: Limits::LAPTOP, policy: Box::new(FixedTtl(Duration::from_secs(600))) }
     }
 }
 

@@ -124,8 +124,8 @@ impl Shared {
     }
 
     pub(super) fn cancel(self: &Arc<Self>, ticket: TicketId) {
-        let sender = self.step(|core, _, _| {
-            core.pool.cancel(ticket);
+        let sender = self.step(|core, now, errands| {
+            core.pool.cancel(now, ticket, &mut errands.effects);
             core.waiting.remove(&ticket)
         });
         drop(sender); // its waker is the caller's, so not under the lock
@@ -146,6 +146,13 @@ impl Shared {
             core.deployments[function.index()].take()
         });
         old.is_some()
+    }
+
+    pub(super) fn prewarm(self: &Arc<Self>, name: &str) -> bool {
+        self.step(|core, now, errands| {
+            let function = core.pool.find(name);
+            function.is_some_and(|function| core.pool.prewarm(now, function, &mut errands.effects))
+        })
     }
 
     pub(super) async fn shutdown(self: &Arc<Self>) {

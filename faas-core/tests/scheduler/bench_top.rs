@@ -69,7 +69,7 @@ pub(crate) type Call = JoinHandle<Result<Reply, Failure>>;
 impl Bench {
     /// Ten instances, two may wait for a second, a minute of keep-alive.
     pub(crate) fn new() -> Self {
-        Bench::with(Limits { max_instances: 10, max_queued: 2, max_wait: ms(1000) })
+        Bench::with(Limits { max_instances: 10, max_queued: 2, max_wait: ms(1000), ..Limits::LAPTOP })
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
