@@ -30,6 +30,13 @@ pub struct FunctionSpec {
     /// How many instances there are at least, idle or not: AWS Lambda's provisioned concurrency, Cloud Run's minimum
     /// instances. They never expire, are not evicted for other functions, and are replaced when they are lost.
     pub min_instances: u32,
+    /// How many of its invocations may run at once: so many are kept free for it out of
+    /// [`Limits::max_running`](crate::pool::Limits::max_running), and it gets no more. When absent it
+    /// shares with others what nobody has reserved.
+    pub reserved_concurrency: Option<u32>,
+    /// One more instance is started when more than this share of the instances' places is taken, in percent: for
+    /// functions whose instances serve several at once. When absent one is started when all are taken.
+    pub target_utilization_percent: Option<u8>,
     /// The largest request body taken, in bytes.
     pub max_request_bytes: u64,
     /// The largest reply body given, in bytes.
@@ -52,6 +59,8 @@ impl FunctionSpec {
             isolation: Isolation::Instance,
             max_instances: None,
             min_instances: 0,
+            reserved_concurrency: None,
+            target_utilization_percent: None,
             max_request_bytes: 6 << 20,
             max_reply_bytes: 6 << 20,
         }

@@ -40,7 +40,7 @@ impl Pool {
             return;
         }
         let (function, waited) = (waiter.function, now.since(waiter.arrived));
-        let limit = self.limit_in_the_way(function);
+        let limit = self.limit_in_the_way(now, function);
         self.forget(ticket);
         effects.push(Effect::Refuse { ticket, why: Refusal::WaitedTooLong { waited, limit } });
     }

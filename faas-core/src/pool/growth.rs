@@ -16,12 +16,20 @@ use crate::{clock::Time, transition::StopReason};
 impl Pool {
     /// Promises waiting invocations the instances that are being started and not yet promised.
     pub(super) fn cover(&mut self, function: FunctionId) {
-        let Some(f) = self.functions.get_mut(function.0) else { return };
+        let Some(f) = self.functions.get(function.0) else { return };
         let capacity = f.open_starts * f.instance_concurrency();
-        while f.queue.pending.len() < capacity
-            && let Some(ticket) = f.queue.queued.pop_first()
+        if f.queue.pending.len() >= capacity {
+            return;
+        }
+        while let Some(f) = self.functions.get(function.0)
+            && f.queue.pending.len() < capacity
+            && self.limit_on_running(f).is_none()
+            && let Some(ticket) = f.queue.queued.first().copied()
         {
-            f.queue.pending.insert(ticket);
+            let queue = &mut self.functions.at(function.0.index).queue;
+            queue.queued.remove(&ticket);
+            queue.pending.insert(ticket);
+            self.admit(function);
             self.waiting.get_mut(&ticket).expect("a queued ticket waits").place = Place::Pending;
         }
     }
@@ -29,6 +37,10 @@ impl Pool {
     /// Puts a function in line if it wants an instance.
     pub(super) fn ask_for_room(&mut self, function: FunctionId) {
         let Some(f) = self.functions.get(function.0) else { return };
+        if f.queue.depth() > 0 {
+            self.ask_to_run(function);
+        }
+        let f = self.functions.peek(function.0.index);
         if !f.is_hungry && self.wants_start(f) {
             self.functions.at(function.0.index).is_hungry = true;
             self.hungry.push_back(function);
@@ -37,8 +49,10 @@ impl Pool {
 
     /// Starts instances for those in line, as far as there is room.
     pub(super) fn give_room(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.let_run(now, effects);
         while let Some(function) = self.hungry.front().copied() {
             let next = self.functions.get(function.0).and_then(|f| self.next_start(f));
+            let next = next.filter(|_| self.has_token(now, function));
             if let Some(next) = next
                 && next.swaps.is_none()
                 && !self.could_fit(self.functions.peek(function.0.index).spec.memory_mib)
@@ -49,9 +63,12 @@ impl Pool {
             if let Some(f) = self.functions.get_mut(function.0) {
                 f.is_hungry = false;
             }
-            if let Some(next) = next {
-                self.grow(now, function, next, effects);
-                self.ask_for_room(function);
+            match next {
+                Some(next) => {
+                    self.grow(now, function, next, effects);
+                    self.ask_for_room(function);
+                }
+                None => self.ask_to_run(function),
             }
         }
     }
@@ -63,18 +80,60 @@ impl Pool {
         let Some(f) = self.functions.get(function.0).filter(|f| !f.is_retired) else { return false };
         let has_free = f.partly.len() + f.idle.len() + f.kept.len() > 0
             || f.open_starts * f.instance_concurrency() > f.queue.pending.len();
-        let may = !self.is_closing
-            && !has_free
-            && f.queue.depth() == 0
-            && self.prewarmed < self.limits.max_prewarmed
-            && self.hungry.is_empty()
-            && !f.is_full()
-            && self.fits(f.spec.memory_mib);
+        let may = !has_free && self.prewarmed < self.limits.max_prewarmed && self.may_grow_ahead(now, f);
         if may {
             self.prewarmed += 1;
             self.start(now, function, None, Purpose::Prewarmed, effects);
         }
         may
+    }
+
+    /// Starts another instance of a function of which more places are taken than it wants to.
+    pub(super) fn scale_ahead(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
+        let f = self.functions.peek(function.0.index);
+        let Some(percent) = f.spec.target_utilization_percent else { return };
+        let places = f.alive * f.instance_concurrency();
+        if f.active * 100 > places * usize::from(percent) && self.may_grow_ahead(now, f) {
+            self.start(now, function, None, Purpose::Demand, effects);
+        }
+    }
+
+    /// Whether an instance that becomes free goes at once, because the oldest in its function's queue insists on a
+    /// fresh one, may have it, and there is no other room.
+    pub(super) fn is_swapped(&self, now: Time, function: FunctionId) -> bool {
+        let f = self.functions.peek(function.0.index);
+        f.queue.is_forced_next()
+            && (f.is_full() || !self.fits(f.spec.memory_mib))
+            && self.hungry.front().is_none_or(|first| *first == function)
+            && self.limit_on_running(f).is_none()
+            && self.tokens_at(f).is_none_or(|at| at.is_some_and(|at| at <= now))
+    }
+
+    /// Whether there is free room for an instance that nobody waits for.
+    fn may_grow_ahead(&self, now: Time, f: &Function) -> bool {
+        !self.is_closing
+            && f.queue.depth() == 0
+            && self.hungry.is_empty()
+            && !f.is_full()
+            && self.fits(f.spec.memory_mib)
+            && self.tokens_at(f).is_none_or(|at| at.is_some_and(|at| at <= now))
+    }
+
+    /// When a function has a token to start an instance, if it needs one; the inner `None` is never.
+    fn tokens_at(&self, f: &Function) -> Option<Option<Time>> {
+        let rate = self.limits.start_rate.filter(|_| !f.is_below_minimum())?;
+        Some(f.bucket.ready_at(rate))
+    }
+
+    /// Whether a function in line has a token; if not, it is looked at again when it has.
+    fn has_token(&mut self, now: Time, function: FunctionId) -> bool {
+        match self.tokens_at(self.functions.peek(function.0.index)) {
+            Some(at) if at.is_none_or(|at| at > now) => {
+                self.wait_for_tokens(function, at);
+                false
+            }
+            _ => true,
+        }
     }
 
     /// Whether somebody waits for an instance of it, or it has fewer than it must.
@@ -88,7 +147,8 @@ impl Pool {
 
     /// What a function in line would start; nothing if its own limits stop it.
     fn next_start(&self, f: &Function) -> Option<Next> {
-        let forced = match f.queue.next_start() {
+        let may_run = f.queue.depth() > 0 && self.limit_on_running(f).is_none();
+        let forced = match f.queue.next_start().filter(|_| may_run) {
             Some((ticket, is_forced)) => is_forced.then_some(ticket),
             None if self.lacks_minimum(f) => None,
             None => return None,
@@ -141,11 +201,18 @@ impl Pool {
         purpose: Purpose,
         effects: &mut Vec<Effect>,
     ) {
+        if let Some(rate) = self.limits.start_rate {
+            let f = self.functions.at(function.0.index);
+            if !f.is_below_minimum() {
+                f.bucket.take(now, rate);
+            }
+        }
         let instance = self.begin_start(now, function, forced, purpose);
         effects.push(Effect::Start { instance, function });
         let f = self.functions.at(function.0.index);
         if let Some(ticket) = forced {
             f.queue.forced.remove(&ticket);
+            self.admit(function);
             self.waiting.get_mut(&ticket).expect("a forced ticket waits").place = Place::Bound(instance);
         } else {
             f.open_starts += 1;

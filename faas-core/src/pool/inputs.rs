@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    Decision, Effect, FunctionId, InstanceId, Limit, Pool, Refusal, TicketId,
+    Decision, Effect, FunctionId, InstanceId, Limits, Pool, Refusal, TicketId,
     apps::subject,
     queue::Place,
     state::{Function, Slot, Stage, Waiter},
@@ -35,10 +35,15 @@ impl Pool {
             return Decision::Refuse(Refusal::NoSuchFunction);
         };
         self.policy.learn(now, subject(&self.apps, function, f), Event::Arrived);
-        if !force_cold && let Some(index) = self.choose(function) {
+        let may_run = self.limit_on_running(f).is_none();
+        if !force_cold
+            && may_run
+            && let Some(index) = self.choose(function)
+        {
             self.unshelve(index);
             self.lend(now, index);
             self.shelve(now, index);
+            self.scale_ahead(now, function, effects);
             return Decision::Run(InstanceId(self.instances.key_at(index)));
         }
 
@@ -62,12 +67,8 @@ impl Pool {
         }
 
         let depth = self.functions.at(function.0.index).queue.depth();
-        let limit = self.limit_in_the_way(function);
-        let is_hopeless = match limit {
-            Limit::Function(max) | Limit::Host(max) => max == 0,
-            Limit::Memory { budget_mib, instance_mib } => budget_mib < u64::from(instance_mib),
-        };
-        if is_hopeless || depth > self.limits.max_queued {
+        let limit = self.limit_in_the_way(now, function);
+        if Limits::is_hopeless(limit) || depth > self.limits.max_queued {
             self.forget(ticket);
             return Decision::Refuse(Refusal::QueueFull { queued: depth - 1, limit });
         }
@@ -143,6 +144,7 @@ impl Pool {
         self.running -= 1;
         let (serving, is_condemned, epoch) = (*serving, *is_condemned, slot.epoch);
         self.count_out(function);
+        self.dismiss(function);
         self.learn(now, function, Event::Ended);
         let is_current = {
             let f = self.functions.at(function.0.index);
@@ -174,8 +176,7 @@ impl Pool {
             self.instances.at(instance.0.index).stage = Stage::Starting { bound: None };
             self.functions.at(waiter.function.0.index).open_starts += 1;
         }
-        self.cover(waiter.function);
-        self.give_room(now, effects); // it may have been first in line
+        self.after(now, waiter.function, effects); // it may have been first in line, or about to run
         true
     }
 
@@ -206,6 +207,7 @@ impl Pool {
             let function = FunctionId(self.functions.insert(Function::new(spec, app)));
             self.names.insert(name, function);
             self.apps.enter(app, function);
+            self.update_guarantee(function);
             self.plan_warming(now, function);
             self.after(now, function, effects);
             return function;
@@ -213,6 +215,7 @@ impl Pool {
         self.supersede(now, function, effects);
         self.functions.at(function.0.index).spec = spec;
         self.change_app(now, function);
+        self.update_guarantee(function);
         self.plan_warming(now, function);
         self.after(now, function, effects);
         let late: Vec<TicketId> = {
@@ -233,8 +236,10 @@ impl Pool {
             return false;
         };
         f.is_retired = true;
+        let name = f.spec.name.clone();
         f.alive += 1; // holds the row until the end of this call, though its last instance may stop in it
-        self.names.remove(&f.spec.name);
+        self.names.remove(&name);
+        self.update_guarantee(function);
         self.supersede(now, function, effects);
         let queue = std::mem::take(&mut self.functions.at(function.0.index).queue);
         for ticket in queue.queued.into_iter().chain(queue.forced) {

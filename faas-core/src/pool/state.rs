@@ -6,7 +6,11 @@
 //!   only while its function has fewer than `max_instances`, those of older generations included.
 //! - An instance serves at most `instance_concurrency` invocations, and only of its own generation; an
 //!   invocation runs in the generation that is newest at the moment it gets its instance.
-//! - Every ticket ends once: run, refused or cancelled. Nobody waits while a free instance could serve them.
+//! - What runs is never more than [`Limits::max_running`] (unless what functions reserve was raised meanwhile), nor, of a
+//!   function, than its `reserved_concurrency` (unless that was lowered); a function's guarantee is free for it whatever others do.
+//! - A function starts no more instances than its bucket has tokens, but for those that it must have.
+//! - Every ticket ends once: run, refused or cancelled. Nobody waits while a free instance could serve them and they may
+//!   run.
 //! - Invocations of a function are served in order of arrival. (Those that insist on a cold start wait for room
 //!   while others, who need none, may pass.)
 //! - The first in line for room waits only while evicting every idle instance would not make enough; the others wait
@@ -22,6 +26,7 @@ use std::{
 
 use super::{
     Choice, FunctionId, FunctionStatus, Limits, TicketId,
+    admission::{Admitted, Bucket},
     apps::Apps,
     list::{Lane, Linked, Links, List},
     queue::{Place, Queue},
@@ -53,6 +58,7 @@ pub struct Pool {
     /// Instances that were started ahead of demand and have not served yet.
     pub(super) prewarmed: u32,
     pub(super) rng: fastrand::Rng,
+    pub(super) admitted: Admitted,
     pub(super) waiting: HashMap<TicketId, Waiter>,
     pub(super) next_ticket: u64,
     /// Functions that want an instance and may be stopped by the host's limit, the longest-waiting first.
@@ -89,6 +95,15 @@ pub(super) struct Function {
     /// The same as `idle`, in no order, if one is to be chosen at random.
     pub(super) bag: Vec<u32>,
     pub(super) queue: Queue,
+    /// Its invocations that run or are promised an instance that is being started.
+    pub(super) admitted: usize,
+    /// How many of them may be whatever others do.
+    pub(super) guarantee: usize,
+    /// Whether its queue waits for others' invocations to end.
+    pub(super) is_in_line_to_run: bool,
+    pub(super) bucket: Bucket,
+    /// When it may start an instance again, if that is what it waits for.
+    pub(super) tokens_at: Option<Time>,
     /// Its instances of this epoch that it must have.
     pub(super) provisioned: u32,
     /// Starts of those that have failed since the last that did not.
@@ -122,6 +137,11 @@ impl Function {
             kept: List::new(Lane::Function),
             bag: Vec::new(),
             queue: Queue::default(),
+            admitted: 0,
+            guarantee: 0,
+            is_in_line_to_run: false,
+            bucket: Bucket::default(),
+            tokens_at: None,
             provisioned: 0,
             failures: 0,
             retry_at: None,
@@ -144,7 +164,7 @@ impl Function {
 
     /// When it has to be looked at.
     pub(super) fn next_due(&self) -> Option<Time> {
-        [self.warm_at, self.retry_at].into_iter().flatten().min()
+        [self.warm_at, self.retry_at, self.tokens_at].into_iter().flatten().min()
     }
 
     pub(super) fn instance_concurrency(&self) -> usize {
@@ -242,6 +262,7 @@ impl Pool {
             memory_mib: 0,
             ranks: Ranks::default(),
             prewarmed: 0,
+            admitted: Admitted::default(),
             rng: fastrand::Rng::with_seed(if let Choice::Random { seed } = limits.choice { seed } else { 0 }),
             waiting: HashMap::new(),
             next_ticket: 0,

@@ -10,6 +10,7 @@ use crate::{clock::Time, invocation::Start, policy::Event, transition::StopReaso
 impl Pool {
     /// Every input that may have freed something ends here.
     pub(super) fn after(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
+        self.fill(now, function, effects);
         self.cover(function);
         self.ask_for_room(function);
         self.give_room(now, effects);
@@ -22,14 +23,18 @@ impl Pool {
             let Stage::Ready { serving, .. } = self.instances.at(index).stage else {
                 unreachable!("the caller passes a ready instance");
             };
-            let f = self.functions.at(function.0.index);
-            if serving == 0 && f.queue.is_forced_next() && start == Start::Warm {
+            let f = self.functions.peek(function.0.index);
+            if serving == 0 && start == Start::Warm && self.is_swapped(now, function) {
                 break; // it makes room for the instance that the oldest insists on
             }
             if serving == f.instance_concurrency() {
                 break;
             }
             let Some(ticket) = f.queue.next() else { break };
+            let f = self.functions.peek(function.0.index);
+            if f.queue.pending.is_empty() && self.limit_on_running(f).is_some() {
+                break; // those that are pending are admitted already
+            }
             self.run(now, ticket, index, start, effects);
         }
         self.shelve(now, index);
@@ -67,6 +72,7 @@ impl Pool {
         }
         self.running += 1;
         self.count_in(function);
+        self.admit(function);
         self.learn(now, function, Event::Began);
     }
 
@@ -75,6 +81,9 @@ impl Pool {
         let waiter = self.waiting.remove(&ticket)?;
         self.functions.at(waiter.function.0.index).queue.remove(ticket, waiter.place);
         self.count_out(waiter.function);
+        if matches!(waiter.place, Place::Pending | Place::Bound(_)) {
+            self.dismiss(waiter.function);
+        }
         Some(waiter)
     }
 
@@ -121,6 +130,7 @@ impl Pool {
             if let Stage::Starting { bound: Some(ticket) } = self.instances.at(index).stage {
                 self.waiting.get_mut(&ticket).expect("a bound ticket waits").place = Place::Forced;
                 self.functions.at(at).queue.forced.insert(ticket);
+                self.dismiss(function);
             }
             self.stop(now, index, StopReason::Replaced, effects);
         }
@@ -131,16 +141,23 @@ impl Pool {
         f.epoch += 1;
         (f.provisioned, f.failures, f.retry_at, f.is_unloaded) = (0, 0, None, false);
         for ticket in std::mem::take(&mut f.queue.pending) {
-            f.queue.queued.insert(ticket);
+            self.functions.at(at).queue.queued.insert(ticket);
+            self.dismiss(function);
             self.waiting.get_mut(&ticket).expect("a pending ticket waits").place = Place::Queued;
         }
     }
 
-    pub(super) fn limit_in_the_way(&mut self, function: FunctionId) -> Limit {
-        let f = self.functions.at(function.0.index);
+    pub(super) fn limit_in_the_way(&self, now: Time, function: FunctionId) -> Limit {
+        let f = self.functions.peek(function.0.index);
+        if let Some(limit) = self.limit_on_running(f) {
+            return limit;
+        }
         let (budget, instance_mib) = (self.limits.memory_mib, f.spec.memory_mib);
         match (f.spec.max_instances, budget) {
             (Some(max), _) if f.alive >= max as usize => Limit::Function(max),
+            _ if f.bucket_is_empty(self.limits.start_rate, now) => {
+                Limit::StartRate(self.limits.start_rate.expect("without one no bucket is empty"))
+            }
             (_, Some(budget_mib)) if self.memory_mib + u64::from(instance_mib) > budget_mib => {
                 Limit::Memory { budget_mib, instance_mib }
             }

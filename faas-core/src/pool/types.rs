@@ -48,6 +48,11 @@ pub struct Limits {
     /// Memory of all instances together, in whatever state, in MiB; not limited when absent. An instance counts with its
     /// function's `memory_mib`.
     pub memory_mib: Option<u64>,
+    /// Invocations of all functions that may run at once: AWS Lambda's concurrency of an account. Not limited when absent. What
+    /// functions reserve is kept free for them out of it, and so is what their minimum of instances can serve.
+    pub max_running: Option<u32>,
+    /// How fast each function may start instances; not limited when absent. Those that it must have are exempt.
+    pub start_rate: Option<StartRate>,
     /// Instances that were started ahead of demand and have not served yet.
     pub max_prewarmed: u32,
     /// Which of several idle instances serves.
@@ -62,6 +67,8 @@ impl Limits {
         max_queued: 1000,
         max_wait: Duration::from_secs(10),
         memory_mib: None,
+        max_running: None,
+        start_rate: None,
         max_prewarmed: 32,
         choice: Choice::MostRecent,
     };
@@ -71,6 +78,18 @@ impl Default for Limits {
     fn default() -> Self {
         Limits::LAPTOP
     }
+}
+
+/// A token bucket: each start takes a token, and tokens come back evenly, up to `burst`.
+///
+/// AWS Lambda's is 1,000 in 10 s for each function (developer guide, *Lambda function scaling*): refilled continuously, not
+/// accumulating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartRate {
+    /// How many starts may be made at once; without a pause this many in each `per`.
+    pub burst: u32,
+    /// In how long an empty bucket fills.
+    pub per: Duration,
 }
 
 /// Which of a function's idle instances serves the next invocation. Those that the function must have
@@ -170,13 +189,24 @@ pub enum Refusal {
     ShuttingDown,
 }
 
-/// A limit on instances.
+/// A limit that stands in the way of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// The function's own `max_instances`.
     Function(u32),
     /// The host's [`Limits::max_instances`].
     Host(u32),
+    /// The function's own `reserved_concurrency`.
+    Reserved(u32),
+    /// The host's [`Limits::max_running`].
+    Running {
+        /// All that may run.
+        max: u32,
+        /// Of it, what is kept for other functions.
+        reserved: usize,
+    },
+    /// The host's [`Limits::start_rate`].
+    StartRate(StartRate),
     /// The host's [`Limits::memory_mib`].
     Memory {
         /// The host's memory.

@@ -54,6 +54,12 @@ impl Pool {
         self.set_alarm(function);
     }
 
+    /// The function has started as many as it may for now.
+    pub(super) fn wait_for_tokens(&mut self, function: FunctionId, until: Option<Time>) {
+        self.functions.at(function.0.index).tokens_at = until;
+        self.set_alarm(function);
+    }
+
     /// Sees to it that the function is looked at when the next of what it waits for is due.
     pub(super) fn set_alarm(&mut self, function: FunctionId) {
         let f = self.functions.at(function.0.index);
@@ -79,8 +85,8 @@ impl Pool {
             return;
         }
         let is_due = |at: &mut Option<Time>| at.take_if(|at| *at <= now).is_some();
-        let (warms, retries) = (is_due(&mut f.warm_at), is_due(&mut f.retry_at));
-        if retries {
+        let warms = is_due(&mut f.warm_at);
+        if is_due(&mut f.retry_at) | is_due(&mut f.tokens_at) {
             self.ask_for_room(function);
         }
         if warms {

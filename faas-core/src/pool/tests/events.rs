@@ -81,9 +81,12 @@ pub(super) fn setup() -> impl Strategy<Value = Setup> {
         1 => Just(Keeper::UntilEvicted),
         1 => Just(Keeper::GreedyDual),
     ];
-    (prop::option::of(3..10_u64), 0..3_u32, choice, keeper).prop_map(
-        |(memory_mib, max_prewarmed, choice, keeper)| Setup {
-            limits: Limits { memory_mib, max_prewarmed, choice, ..LIMITS },
+    let rate = (1..4_u32, 20..60_u64)
+        .prop_map(|(burst, per_ms)| StartRate { burst, per: Duration::from_millis(per_ms) });
+    let speed = (prop::option::weighted(0.4, 1..6_u32), prop::option::weighted(0.4, rate));
+    (prop::option::of(3..10_u64), 0..3_u32, choice, keeper, speed).prop_map(
+        |(memory_mib, max_prewarmed, choice, keeper, (max_running, start_rate))| Setup {
+            limits: Limits { memory_mib, max_prewarmed, choice, max_running, start_rate, ..LIMITS },
             keeper,
         },
     )
@@ -109,14 +112,19 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
 /// Settings; the name and the generation are the world's.
 fn spec() -> impl Strategy<Value = FunctionSpec> {
     let counts = (1..4_u32, prop::option::of(0..4_u32), prop_oneof![3 => Just(0), 1 => 1..3_u32], 1..4_u32);
-    (counts, prop::bool::weighted(0.3)).prop_map(
-        |((instance_concurrency, max_instances, min_instances, memory_mib), is_isolated)| FunctionSpec {
-            instance_concurrency,
-            max_instances,
-            min_instances,
-            memory_mib,
-            isolation: if is_isolated { Isolation::Request } else { Isolation::Instance },
-            ..FunctionSpec::new("")
+    let running = (prop::option::weighted(0.2, 0..3_u32), prop::option::weighted(0.2, 20..100_u8));
+    (counts, prop::bool::weighted(0.3), running).prop_map(
+        |((instance_concurrency, max_instances, min_instances, memory_mib), is_isolated, running)| {
+            FunctionSpec {
+                reserved_concurrency: running.0,
+                target_utilization_percent: running.1,
+                instance_concurrency,
+                max_instances,
+                min_instances,
+                memory_mib,
+                isolation: if is_isolated { Isolation::Request } else { Isolation::Instance },
+                ..FunctionSpec::new("")
+            }
         },
     )
 }

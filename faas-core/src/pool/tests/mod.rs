@@ -4,7 +4,9 @@
 //! it keeps its own books from the effects.
 
 mod ahead;
+mod bucket;
 mod events;
+mod scale;
 mod world;
 
 use std::{sync::Arc, time::Duration};

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::bucket::Bucket;
 use super::events::{Event, Keeper, Setup};
 use crate::pool::*;
 use crate::{
@@ -59,6 +60,9 @@ pub(super) struct World {
     specs: HashMap<FunctionId, Arc<FunctionSpec>>,
     generation: u64,
     is_closing: bool,
+    buckets: HashMap<FunctionId, Bucket>,
+    /// Functions have reserved what others still use.
+    is_overbooked: bool,
     /// A start of an instance that had to be has failed, so that another may be a while.
     has_failed: bool,
 }
@@ -75,7 +79,9 @@ impl World {
             specs: HashMap::new(),
             generation: 0,
             is_closing: false,
+            buckets: HashMap::new(),
             has_failed: false,
+            is_overbooked: false,
         };
         for function in 0..NAMES.len() {
             let spec = FunctionSpec { memory_mib: 1, ..FunctionSpec::new("") };
@@ -143,6 +149,7 @@ impl World {
             }
             Event::Deploy { function, spec } => {
                 self.generation += 1;
+                self.is_overbooked = true;
                 let spec = Arc::new(FunctionSpec {
                     name: NAMES[function].into(),
                     app: (function < 2).then(|| "a and b".into()),
@@ -155,6 +162,7 @@ impl World {
             Event::Retire(function) => {
                 let Some(id) = self.pool.find(NAMES[function]) else { return };
                 self.specs.remove(&id);
+                self.buckets.remove(&id);
                 assert!(self.pool.retire(self.now, id, &mut effects));
                 assert!(!self.waiting.values().any(|w| w.function == id) || !effects.is_empty());
             }
@@ -191,9 +199,15 @@ impl World {
                 let provisioned = self.instances.values().filter(|i| {
                     i.is_provisioned && (i.function, i.generation) == (function, spec.generation)
                 });
+                let is_provisioned = provisioned.count() < spec.min_instances as usize;
+                if let Some(rate) = self.setup.limits.start_rate
+                    && !is_provisioned
+                {
+                    self.buckets.entry(function).or_insert_with(|| Bucket::full(rate)).take(self.now, rate);
+                }
                 let model = InstanceModel {
                     memory_mib: spec.memory_mib,
-                    is_provisioned: provisioned.count() < spec.min_instances as usize,
+                    is_provisioned,
                     is_prewarmed: is_prewarm,
                     function,
                     generation: spec.generation,
@@ -268,6 +282,11 @@ impl World {
         model.serving += 1;
         assert!(model.serving <= spec.instance_concurrency, "no instance serves more than it may");
         self.leases.push(id);
+        let own = self.leases.iter().filter(|id| self.instances[*id].function == function).count();
+        assert!(
+            spec.reserved_concurrency.is_none_or(|most| own <= most as usize),
+            "no more of a function runs than it has reserved"
+        );
     }
 
     fn nth_starting(&self, n: usize) -> Option<InstanceId> {
@@ -277,7 +296,8 @@ impl World {
     }
 
     /// What holds between any two events.
-    fn check(&self) {
+    fn check(&mut self) {
+        self.check_running();
         assert_eq!(self.pool.instances(), self.instances.len());
         assert_eq!(self.pool.running(), self.leases.len());
         let limits = &self.setup.limits;
@@ -314,14 +334,19 @@ impl World {
                     && status.spec.isolation == Isolation::Request
             });
             assert!(!is_used_up, "what was for one request does not stay");
-            assert!(ordinary.is_empty() || !has_free, "nobody waits while a free instance could serve them");
+            let may_run = self.may_run(function, &status.spec);
+            assert!(
+                ordinary.is_empty() || !has_free || !may_run,
+                "nobody waits while a free instance could serve them"
+            );
             let provisioned =
                 own.iter().filter(|i| i.is_provisioned && i.generation == status.spec.generation).count();
             assert!(provisioned <= status.spec.min_instances as usize);
-            let lacks =
-                !self.is_closing && !self.has_failed && provisioned < status.spec.min_instances as usize;
-            if (status.queued > 0 || lacks) && !self.is_stopped_by_its_own(&status.spec, own.len()) {
-                wanting = true;
+            let lacks = !self.is_closing && provisioned < status.spec.min_instances as usize;
+            let asks = status.queued > 0 && may_run;
+            let may_start = lacks || self.has_token(function);
+            if (asks || lacks) && may_start && !self.is_stopped_by_its_own(&status.spec, own.len()) {
+                wanting |= asks || !self.has_failed;
                 has_blocked |= !self.could_fit(status.spec.memory_mib);
             }
             assert!(
@@ -341,6 +366,39 @@ impl World {
                 assert!(next <= idle.idle_since + KEEP_ALIVE, "no keep-alive is forgotten");
             }
         }
+    }
+
+    /// What of a function runs or is promised an instance; of the latter the pool alone knows.
+    fn admitted(&self, function: FunctionId) -> usize {
+        let leases = self.leases.iter().filter(|id| self.instances[*id].function == function).count();
+        let status = self.pool.status().find(|s| self.pool.find(&s.spec.name) == Some(function));
+        leases + status.map_or(0, |s| s.pending)
+    }
+
+    /// What runs, what is promised, and what is kept free for who has reserved it.
+    fn booked(&self) -> usize {
+        let retired = |id: &&InstanceId| !self.specs.contains_key(&self.instances[*id].function);
+        let deployed = self.specs.iter().map(|(id, spec)| self.admitted(*id).max(guarantee(spec)));
+        deployed.sum::<usize>() + self.leases.iter().filter(retired).count()
+    }
+
+    fn check_running(&mut self) {
+        let Some(max) = self.setup.limits.max_running else { return };
+        self.is_overbooked &= self.booked() > max as usize;
+        assert!(self.is_overbooked || self.booked() <= max as usize, "no more runs than may");
+    }
+
+    /// Whether one more invocation of this function may run.
+    fn may_run(&self, function: FunctionId, spec: &FunctionSpec) -> bool {
+        let admitted = self.admitted(function);
+        let is_capped = spec.reserved_concurrency.is_some_and(|most| admitted >= most as usize);
+        let is_full = self.setup.limits.max_running.is_some_and(|max| self.booked() >= max as usize);
+        !is_capped && (admitted < guarantee(spec) || !is_full)
+    }
+
+    fn has_token(&self, function: FunctionId) -> bool {
+        let Some(rate) = self.setup.limits.start_rate else { return true };
+        self.buckets.get(&function).is_none_or(|bucket| bucket.level(self.now, rate) >= Bucket::token(rate))
     }
 
     fn is_stopped_by_its_own(&self, spec: &FunctionSpec, instances: usize) -> bool {
@@ -374,4 +432,13 @@ impl World {
             self.happen(Event::Release { lease: 0, is_healthy: true });
         }
     }
+}
+
+/// How many invocations of a function may run whatever others do.
+fn guarantee(spec: &FunctionSpec) -> usize {
+    let places = match spec.isolation {
+        Isolation::Instance => spec.instance_concurrency,
+        Isolation::Request => 1,
+    };
+    spec.reserved_concurrency.unwrap_or(spec.min_instances * places) as usize
 }
