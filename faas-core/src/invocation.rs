@@ -136,6 +136,8 @@ pub enum ErrorKind {
     ClientGone,
     /// No capacity, and no room to wait for some.
     Throttled,
+    /// The function has been called too often in one chain of calls.
+    LoopDetected,
     /// No function of that name is deployed.
     NotFound,
     /// The host is shutting down.
@@ -173,6 +175,7 @@ impl ErrorKind {
             ErrorKind::RequestTooLarge => "request_too_large",
             ErrorKind::ClientGone => "client_gone",
             ErrorKind::Throttled => "throttled",
+            ErrorKind::LoopDetected => "loop_detected",
             ErrorKind::NotFound => "not_found",
             ErrorKind::ShuttingDown => "shutting_down",
             ErrorKind::Platform => "platform",
