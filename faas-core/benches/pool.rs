@@ -1,5 +1,5 @@
-//! What the warm path costs: the pool's decisions alone, and a whole call through the scheduler, with 10 to
-//! 100,000 instances idle. It should not matter how many.
+//! What the pool costs: its decisions on the warm path, evictions under memory pressure, starts ahead of demand, and a whole
+//! call through the scheduler, with 10 to 100,000 instances idle. It should not matter how many.
 
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use faas_core::{
     clock::{SharedClock, SystemClock, Time},
     invocation::{FunctionSpec, Invocation, RequestBody, Tally},
-    policy::FixedTtl,
+    policy::{self, FixedTtl},
     pool::{Decision, Effect, Lease, Limits, Pool},
     sandbox::{Sandbox, scripted::Scripted},
     scheduler::{Config, Deployment, Scheduler},
@@ -21,8 +21,12 @@ const IDLE: [usize; 3] = [10, 1_000, 100_000];
 const FUNCTIONS: usize = 100;
 /// So few that they are still in the cache when they are used.
 const FEW: BatchSize = BatchSize::NumIterations(64);
-const LIMITS: Limits =
-    Limits { max_instances: 1 << 20, max_queued: 1 << 20, max_wait: Duration::from_secs(60) };
+const LIMITS: Limits = Limits {
+    max_instances: 1 << 20,
+    max_queued: 1 << 20,
+    max_wait: Duration::from_secs(60),
+    ..Limits::LAPTOP
+};
 
 fn keep_alive() -> FixedTtl {
     FixedTtl(Duration::from_secs(600))
@@ -64,6 +68,76 @@ fn pool(c: &mut Criterion) {
     group.finish();
 }
 
+/// Hundreds of functions, all of whose instances are idle and fill the host's memory, and one that needs room each time.
+fn eviction(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pool/evict+start+serve");
+    for policy in ["none", "greedy-dual"] {
+        for idle in IDLE {
+            let limits = Limits { memory_mib: Some(128 * idle as u64), ..LIMITS };
+            let mut pool = Pool::new(limits, policy::parse(policy, 1).expect("it exists"));
+            let mut effects = Vec::new();
+            let functions: Vec<_> = (0..FUNCTIONS.max(idle / 10))
+                .map(|n| pool.deploy(Time::EPOCH, Arc::new(FunctionSpec::new(n.to_string())), &mut effects))
+                .collect();
+            let mut n = 0_u64;
+            let mut once = |pool: &mut Pool, force_cold| {
+                n += 1;
+                effects.clear();
+                let now = Time::from_unix_nanos(n * 1000);
+                pool.acquire(now, functions[n as usize % functions.len()], force_cold, &mut effects);
+                let start = effects.iter().find_map(|effect| match effect {
+                    Effect::Start { instance, .. } => Some(*instance),
+                    _ => None,
+                });
+                let instance = start.expect("it is cold");
+                pool.started(now + Duration::from_nanos(500), instance, &mut effects);
+                pool.release(now + Duration::from_nanos(500), instance, true, &mut effects);
+            };
+            (0..idle).for_each(|_| once(&mut pool, true));
+            assert_eq!(pool.instances(), idle);
+            group.bench_function(BenchmarkId::new(policy, idle), |b| b.iter(|| once(&mut pool, true)));
+            assert_eq!(pool.instances(), idle);
+        }
+    }
+    group.finish();
+}
+
+/// A function is warmed beside many idle instances, and the instance fails, so that the next can be warmed.
+fn prewarm(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pool/prewarm+started+fail");
+    for idle in IDLE {
+        let mut pool = Pool::new(LIMITS, keep_alive());
+        let mut effects = Vec::new();
+        let other = pool.deploy(Time::EPOCH, Arc::new(FunctionSpec::new("other")), &mut effects);
+        let wanted = pool.deploy(Time::EPOCH, Arc::new(FunctionSpec::new("wanted")), &mut effects);
+        for _ in 0..idle {
+            pool.acquire(Time::EPOCH, other, false, &mut effects);
+        }
+        let starts: Vec<_> = std::mem::take(&mut effects);
+        for effect in starts {
+            let Effect::Start { instance, .. } = effect else { panic!("all are cold") };
+            pool.started(Time::EPOCH, instance, &mut effects);
+            pool.release(Time::EPOCH, instance, true, &mut effects);
+        }
+        let mut n = 0_u64;
+        group.bench_function(BenchmarkId::from_parameter(idle), |b| {
+            b.iter(|| {
+                n += 1;
+                let now = Time::from_unix_nanos(n);
+                effects.clear();
+                assert!(pool.prewarm(now, wanted, &mut effects));
+                let Some(Effect::Start { instance, .. }) = effects.pop() else { panic!("it starts") };
+                pool.started(now, instance, &mut effects);
+                let Decision::Run(id) = pool.acquire(now, wanted, false, &mut effects) else {
+                    panic!("it is warm");
+                };
+                pool.release(now, id, false, &mut effects);
+            });
+        });
+    }
+    group.finish();
+}
+
 fn scheduler(c: &mut Criterion) {
     let mut group = c.benchmark_group("scheduler/warm call");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -81,7 +155,7 @@ fn scheduler(c: &mut Criterion) {
     for idle in IDLE {
         let clock = SystemClock::shared();
         let observer: SharedObserver = Arc::new(Unobserved);
-        let config = Config { limits: LIMITS, keep_alive: Box::new(keep_alive()) };
+        let config = Config { limits: LIMITS, policy: Box::new(keep_alive()) };
         let _inside = runtime.enter();
         let mut scheduler = Scheduler::new(config, clock.clone(), observer.clone());
         let sandbox = Scripted::new(clock.clone(), Duration::ZERO, Duration::ZERO, "hi");
@@ -114,5 +188,5 @@ fn invocation(clock: &SharedClock, observer: &SharedObserver) -> Invocation {
     Invocation { function, request: http::Request::new(body), force_cold: false, tally }
 }
 
-criterion_group!(benches, pool, scheduler);
+criterion_group!(benches, pool, eviction, prewarm, scheduler);
 criterion_main!(benches);

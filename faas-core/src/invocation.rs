@@ -5,13 +5,16 @@
 //! is dropped unfinished (the client left, a future was cancelled) reports itself as [`End::Cancelled`].
 //! So billing and the console cannot miss an invocation, and none is reported twice.
 
+mod spec;
+
+pub use spec::FunctionSpec;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::{
-    abi::manifest::Isolation,
     clock::{SharedClock, Time},
     transition::{SharedObserver, Transition},
 };
@@ -21,53 +24,6 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request's body on its way to a function.
 pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// What the host knows of a deployed function: one generation of it, settings resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FunctionSpec {
-    /// The function's name, unique on its host.
-    pub name: Arc<str>,
-    /// Counts up from 1 with each new version of the function's code or settings.
-    pub generation: u64,
-    /// Memory of an instance.
-    pub memory_mib: u32,
-    /// How long one invocation may take, queue and start not counted.
-    pub timeout: Duration,
-    /// How much CPU time one invocation may use; unlimited when absent.
-    pub cpu_limit: Option<Duration>,
-    /// How long an instance's start and init may take.
-    pub init_timeout: Duration,
-    /// How many invocations one instance serves at a time.
-    pub instance_concurrency: u32,
-    /// Whether an instance serves more than one invocation in all.
-    pub isolation: Isolation,
-    /// How many instances there may be at once; only the host's total limits it when absent.
-    pub max_instances: Option<u32>,
-    /// The largest request body taken, in bytes.
-    pub max_request_bytes: u64,
-    /// The largest reply body given, in bytes.
-    pub max_reply_bytes: u64,
-}
-
-impl FunctionSpec {
-    /// A function with mild settings for tests and native embedding: generation 1, 128 MiB, 3 s, one invocation
-    /// to an instance, 6 MiB each way.
-    pub fn new(name: impl Into<Arc<str>>) -> Self {
-        FunctionSpec {
-            name: name.into(),
-            generation: 1,
-            memory_mib: 128,
-            timeout: Duration::from_secs(3),
-            cpu_limit: None,
-            init_timeout: Duration::from_secs(10),
-            instance_concurrency: 1,
-            isolation: Isolation::Instance,
-            max_instances: None,
-            max_request_bytes: 6 << 20,
-            max_reply_bytes: 6 << 20,
-        }
-    }
-}
 
 /// One invocation, on its way down.
 #[derive(Debug)]
@@ -180,6 +136,8 @@ pub enum ErrorKind {
     ClientGone,
     /// No capacity, and no room to wait for some.
     Throttled,
+    /// The function has been called too often in one chain of calls.
+    LoopDetected,
     /// No function of that name is deployed.
     NotFound,
     /// The host is shutting down.
@@ -217,6 +175,7 @@ impl ErrorKind {
             ErrorKind::RequestTooLarge => "request_too_large",
             ErrorKind::ClientGone => "client_gone",
             ErrorKind::Throttled => "throttled",
+            ErrorKind::LoopDetected => "loop_detected",
             ErrorKind::NotFound => "not_found",
             ErrorKind::ShuttingDown => "shutting_down",
             ErrorKind::Platform => "platform",

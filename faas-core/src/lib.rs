@@ -23,6 +23,7 @@
 //!   body context error                         policy      how long             clock   injected time
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
+//!                            recursion   loops of calls
 //!                            abi: the contract between the halves
 //! ```
 //!
@@ -54,6 +55,8 @@ pub mod policy;
 pub mod pool;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod profile;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod recursion;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod sandbox;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

@@ -172,6 +172,6 @@ fn scheduling(profile: &Profile) -> scheduler::Config {
             max_queued: scaling.max_queued.as_ref().map_or(laptop.max_queued, |n| n.value),
             ..laptop
         },
-        keep_alive: profile.keep_alive(),
+        policy: profile.keep_alive(),
     }
 }

@@ -38,8 +38,13 @@ impl Host {
     pub(crate) fn new(clock: SharedClock, print: impl Fn(String) + Send + Sync + 'static) -> Self {
         let observer: SharedObserver = Arc::new(Console { print });
         let config = Config {
-            limits: Limits { max_instances: 100, max_queued: 1, max_wait: Duration::from_secs(10) },
-            keep_alive: Box::new(FixedTtl(KEEP_ALIVE)),
+            limits: Limits {
+                max_instances: 100,
+                max_queued: 1,
+                max_wait: Duration::from_secs(10),
+                ..Limits::LAPTOP
+            },
+            policy: Box::new(FixedTtl(KEEP_ALIVE)),
         };
         let scheduler = Scheduler::new(config, clock.clone(), observer.clone());
         scheduler.deploy(functions::greet(&clock, 1, "Hello"));

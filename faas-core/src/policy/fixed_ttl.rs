@@ -1,16 +1,18 @@
 //! The simplest policy, and what most open-source platforms do: every instance is kept for the same time.
+//!
+//! Ten minutes are OpenWhisk's, and what STeLLAR (IISWC '21) has measured of AWS Lambda.
 
 use std::time::Duration;
 
-use super::KeepAlive;
-use crate::{clock::Time, invocation::FunctionSpec};
+use super::{Policy, Subject};
+use crate::clock::Time;
 
 /// Keeps every idle instance for a fixed time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixedTtl(pub Duration);
 
-impl KeepAlive for FixedTtl {
-    fn keep_alive(&mut self, _: Time, _: &FunctionSpec) -> Option<Duration> {
+impl Policy for FixedTtl {
+    fn keep(&mut self, _: Time, _: Subject<'_>) -> Option<Duration> {
         Some(self.0)
     }
 }

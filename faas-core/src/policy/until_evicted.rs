@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use super::KeepAlive;
-use crate::{clock::Time, invocation::FunctionSpec};
+use super::{Policy, Subject};
+use crate::clock::Time;
 
 /// Keeps every idle instance until something else needs its room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UntilEvicted;
 
-impl KeepAlive for UntilEvicted {
-    fn keep_alive(&mut self, _: Time, _: &FunctionSpec) -> Option<Duration> {
+impl Policy for UntilEvicted {
+    fn keep(&mut self, _: Time, _: Subject<'_>) -> Option<Duration> {
         None
     }
 }

@@ -21,7 +21,7 @@ impl Pool {
         }
         match expires {
             Some(expires) if expires <= now => {
-                self.stop(instance.0.index, StopReason::Expired, effects);
+                self.stop(now, instance.0.index, StopReason::Expired, effects);
             }
             Some(expires) => {
                 self.instances.at(instance.0.index).timer = Some(expires);
@@ -40,7 +40,7 @@ impl Pool {
             return;
         }
         let (function, waited) = (waiter.function, now.since(waiter.arrived));
-        let limit = self.limit_in_the_way(function);
+        let limit = self.limit_in_the_way(now, function);
         self.forget(ticket);
         effects.push(Effect::Refuse { ticket, why: Refusal::WaitedTooLong { waited, limit } });
     }
@@ -52,10 +52,12 @@ impl Pool {
 
     pub(super) fn arm(&mut self, at: Time, timer: Timer) {
         self.timers.arm(at, timer);
-        let (instances, waiting) = (&self.instances, &self.waiting);
-        self.timers.compact(instances.len() + waiting.len(), |at, timer| match timer {
+        let (instances, waiting, functions) = (&self.instances, &self.waiting, &self.functions);
+        let live = instances.len() + waiting.len() + functions.len();
+        self.timers.compact(live, |at, timer| match timer {
             Timer::Instance(id) => instances.get(id.0).is_some_and(|slot| slot.timer == Some(at)),
             Timer::Ticket(id) => waiting.get(&id).is_some_and(|waiter| waiter.deadline == Some(at)),
+            Timer::Function(id) => functions.get(id.0).is_some_and(|f| f.alarm == Some(at)),
         });
     }
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::{
-    Decision, Effect, FunctionId, InstanceId, Limit, Pool, Refusal, TicketId,
-    list::{Lane, List},
-    queue::{Place, Queue},
+    Decision, Effect, FunctionId, InstanceId, Limits, Pool, Refusal, TicketId,
+    apps::subject,
+    queue::Place,
     state::{Function, Slot, Stage, Waiter},
     table::Key,
     timers::Timer,
@@ -15,6 +15,7 @@ use crate::{
     abi::manifest::Isolation,
     clock::Time,
     invocation::{FunctionSpec, Start},
+    policy::Event,
     transition::StopReason,
 };
 
@@ -30,18 +31,25 @@ impl Pool {
         if self.is_closing {
             return Decision::Refuse(Refusal::ShuttingDown);
         }
-        let Some(f) = self.functions.get_mut(function.0).filter(|f| !f.is_retired) else {
+        let Some(f) = self.functions.get(function.0).filter(|f| !f.is_retired) else {
             return Decision::Refuse(Refusal::NoSuchFunction);
         };
-        if !force_cold && let Some(index) = f.partly.front().or(f.idle.front()) {
+        self.policy.learn(now, subject(&self.apps, function, f), Event::Arrived);
+        let may_run = self.limit_on_running(f).is_none();
+        if !force_cold
+            && may_run
+            && let Some(index) = self.choose(function)
+        {
             self.unshelve(index);
-            self.lend(index);
+            self.lend(now, index);
             self.shelve(now, index);
+            self.scale_ahead(now, function, effects);
             return Decision::Run(InstanceId(self.instances.key_at(index)));
         }
 
         let ticket = TicketId(self.next_ticket);
         self.next_ticket += 1;
+        let f = self.functions.at(function.0.index);
         let place = if force_cold {
             f.queue.forced.insert(ticket);
             Place::Forced
@@ -50,6 +58,7 @@ impl Pool {
             Place::Queued
         };
         self.waiting.insert(ticket, Waiter { function, place, arrived: now, deadline: None });
+        self.count_in(function);
         self.cover(function);
         self.ask_for_room(function);
         self.give_room(now, effects);
@@ -58,9 +67,8 @@ impl Pool {
         }
 
         let depth = self.functions.at(function.0.index).queue.depth();
-        let limit = self.limit_in_the_way(function);
-        let is_hopeless = matches!(limit, Limit::Function(0) | Limit::Host(0));
-        if is_hopeless || depth > self.limits.max_queued {
+        let limit = self.limit_in_the_way(now, function);
+        if Limits::is_hopeless(limit) || depth > self.limits.max_queued {
             self.forget(ticket);
             return Decision::Refuse(Refusal::QueueFull { queued: depth - 1, limit });
         }
@@ -76,6 +84,10 @@ impl Pool {
         };
         let (bound, function, index) = (*bound, *function, instance.0.index);
         self.unshelve(index);
+        let f = self.functions.at(function.0.index);
+        (f.failures, f.retry_at) = (0, None);
+        let took = now.since(self.instances.at(index).idle_since);
+        self.learn(now, function, Event::Started { took });
         self.instances.at(index).stage = Stage::Ready { serving: 0, is_condemned: false };
         let start = if let Some(ticket) = bound {
             self.run(now, ticket, index, Start::Cold, effects);
@@ -96,7 +108,10 @@ impl Pool {
             return false;
         };
         let (bound, function) = (*bound, *function);
-        self.stop(instance.0.index, StopReason::Failed, effects);
+        if self.instances.at(instance.0.index).is_provisioned {
+            self.retry_later(now, function);
+        }
+        self.stop(now, instance.0.index, StopReason::Failed, effects);
         let f = self.functions.at(function.0.index);
         let failed: Vec<TicketId> = match bound {
             Some(ticket) => vec![ticket],
@@ -128,6 +143,9 @@ impl Pool {
         *is_condemned = has_failed || is_used_up;
         self.running -= 1;
         let (serving, is_condemned, epoch) = (*serving, *is_condemned, slot.epoch);
+        self.count_out(function);
+        self.dismiss(function);
+        self.learn(now, function, Event::Ended);
         let is_current = {
             let f = self.functions.at(function.0.index);
             epoch == f.epoch && !f.is_retired
@@ -140,13 +158,16 @@ impl Pool {
                 () if is_current => StopReason::Used,
                 () => StopReason::Replaced,
             };
-            self.stop(index, reason, effects);
+            self.stop(now, index, reason, effects);
+        }
+        if self.functions.get(function.0).is_some_and(|f| self.apps.at(f.app).active == 0) {
+            self.rest(now, function, effects);
         }
         self.after(now, function, effects);
     }
 
     /// Nobody waits for this ticket any more. False when it has ended already.
-    pub fn cancel(&mut self, ticket: TicketId) -> bool {
+    pub fn cancel(&mut self, now: Time, ticket: TicketId, effects: &mut Vec<Effect>) -> bool {
         let Some(waiter) = self.forget(ticket) else {
             return false;
         };
@@ -155,16 +176,18 @@ impl Pool {
             self.instances.at(instance.0.index).stage = Stage::Starting { bound: None };
             self.functions.at(waiter.function.0.index).open_starts += 1;
         }
-        self.cover(waiter.function);
+        self.after(now, waiter.function, effects); // it may have been first in line, or about to run
         true
     }
 
-    /// Does what is due: stops instances whose keep-alive is over, refuses who has waited too long.
+    /// Does what is due: stops instances whose keep-alive is over, refuses who has waited too long, warms what is to be
+    /// warmed.
     pub fn expire(&mut self, now: Time, effects: &mut Vec<Effect>) {
         while let Some((at, timer)) = self.timers.pop_due(now) {
             match timer {
                 Timer::Instance(instance) => self.expire_instance(now, instance, at, effects),
                 Timer::Ticket(ticket) => self.expire_ticket(now, ticket, at, effects),
+                Timer::Function(function) => self.wake_function(now, function, at, effects),
             }
         }
         self.give_room(now, effects);
@@ -180,23 +203,20 @@ impl Pool {
     pub fn deploy(&mut self, now: Time, spec: Arc<FunctionSpec>, effects: &mut Vec<Effect>) -> FunctionId {
         let Some(function) = self.find(&spec.name) else {
             let name = spec.name.clone();
-            let function = FunctionId(self.functions.insert(Function {
-                spec,
-                epoch: 0,
-                is_retired: false,
-                is_hungry: false,
-                alive: 0,
-                open_starts: 0,
-                starting: List::new(Lane::Function),
-                partly: List::new(Lane::Function),
-                idle: List::new(Lane::Function),
-                queue: Queue::default(),
-            }));
+            let app = self.apps.named(spec.app());
+            let function = FunctionId(self.functions.insert(Function::new(spec, app)));
             self.names.insert(name, function);
+            self.apps.enter(app, function);
+            self.update_guarantee(function);
+            self.plan_warming(now, function);
+            self.after(now, function, effects);
             return function;
         };
-        self.supersede(function, effects);
+        self.supersede(now, function, effects);
         self.functions.at(function.0.index).spec = spec;
+        self.change_app(now, function);
+        self.update_guarantee(function);
+        self.plan_warming(now, function);
         self.after(now, function, effects);
         let late: Vec<TicketId> = {
             let queue = &self.functions.at(function.0.index).queue;
@@ -216,16 +236,18 @@ impl Pool {
             return false;
         };
         f.is_retired = true;
+        let name = f.spec.name.clone();
         f.alive += 1; // holds the row until the end of this call, though its last instance may stop in it
-        self.names.remove(&f.spec.name);
-        self.supersede(function, effects);
+        self.names.remove(&name);
+        self.update_guarantee(function);
+        self.supersede(now, function, effects);
         let queue = std::mem::take(&mut self.functions.at(function.0.index).queue);
         for ticket in queue.queued.into_iter().chain(queue.forced) {
-            self.waiting.remove(&ticket);
+            self.forget(ticket);
             effects.push(Effect::Refuse { ticket, why: Refusal::NoSuchFunction });
         }
         self.functions.at(function.0.index).alive -= 1;
-        self.reclaim(function);
+        self.reclaim(now, function);
         self.give_room(now, effects);
         true
     }
@@ -235,18 +257,28 @@ impl Pool {
     pub fn shutdown(&mut self, now: Time, effects: &mut Vec<Effect>) {
         self.is_closing = true;
         while let Some(index) = self.idle.back() {
-            self.stop(index, StopReason::Shutdown, effects);
+            self.stop(now, index, StopReason::Shutdown, effects);
+        }
+        for key in self.functions_with_instances() {
+            while let Some(index) = self.functions.get(key).and_then(|f| f.kept.back()) {
+                self.stop(now, index, StopReason::Shutdown, effects);
+            }
         }
         self.give_room(now, effects);
     }
 
     /// Abandons the starts that are under way though nobody waits: the last act of a drained pool.
-    pub fn abandon_starts(&mut self, effects: &mut Vec<Effect>) {
-        let functions: Vec<Key> = self.instances.iter().map(|slot| slot.function.0).collect();
-        for key in functions {
+    pub fn abandon_starts(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        for key in self.functions_with_instances() {
             while let Some(index) = self.functions.get(key).and_then(|f| f.starting.back()) {
-                self.stop(index, StopReason::Shutdown, effects);
+                self.stop(now, index, StopReason::Shutdown, effects);
             }
         }
+    }
+
+    fn functions_with_instances(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.instances.iter().map(|slot| slot.function.0).collect();
+        keys.dedup();
+        keys
     }
 }

@@ -9,9 +9,14 @@
 //! inputs   what it is told                           steps     what the inputs share
 //! growth   who gets room for an instance             shelves   which list an instance is in
 //! queue    who waits, in order of arrival            deadlines what time does
-//! lease    the guard around one use                  table, list, timers: what makes it O(1) or O(log n)
+//! admission how much runs, how fast it grows
+//! victims  which idle instance makes room            warming  what is started ahead of demand
+//! apps     functions that belong together            lease    the guard around one use
+//! table, list, timers: what makes it O(1) or O(log n)
 //! ```
 
+mod admission;
+mod apps;
 mod deadlines;
 mod growth;
 mod inputs;
@@ -26,7 +31,12 @@ mod table;
 mod tests;
 mod timers;
 mod types;
+mod victims;
+mod warming;
 
 pub use lease::Lease;
 pub use state::Pool;
-pub use types::{Decision, Effect, FunctionId, FunctionStatus, InstanceId, Limit, Limits, Refusal, TicketId};
+pub use types::{
+    Choice, Decision, Effect, FunctionId, FunctionStatus, InstanceId, Limit, Limits, Refusal, StartRate,
+    TicketId,
+};

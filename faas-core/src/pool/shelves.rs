@@ -1,9 +1,10 @@
 //! Which list an instance belongs in: one function of its state decides, before and after every change.
 
 use super::{
-    FunctionId, InstanceId, Pool, TicketId,
+    Choice, FunctionId, InstanceId, Pool, TicketId,
+    apps::subject,
     list::Links,
-    state::{Shelf, Slot, Stage},
+    state::{Purpose, Shelf, Slot, Stage},
     timers::Timer,
 };
 use crate::clock::Time;
@@ -16,6 +17,7 @@ impl Pool {
             Stage::Starting { .. } => Shelf::Starting,
             _ if slot.epoch != f.epoch => Shelf::None,
             Stage::Ready { is_condemned: true, .. } => Shelf::None,
+            Stage::Ready { serving: 0, .. } if slot.is_provisioned => Shelf::Kept,
             Stage::Ready { serving: 0, .. } => Shelf::Idle,
             Stage::Ready { serving, .. } if serving < f.instance_concurrency() => Shelf::Partly,
             Stage::Ready { .. } => Shelf::None,
@@ -33,7 +35,16 @@ impl Pool {
             Shelf::Idle => {
                 f.idle.remove(&mut self.instances, index);
                 self.idle.remove(&mut self.instances, index);
+                self.idle_mib -= u64::from(self.instances.at(index).memory_mib);
+                if !f.bag.is_empty() {
+                    let at = self.instances.at(index).bag_at as usize;
+                    f.bag.swap_remove(at);
+                    if let Some(moved) = f.bag.get(at) {
+                        self.instances.at(*moved).bag_at = at as u32;
+                    }
+                }
             }
+            Shelf::Kept => f.kept.remove(&mut self.instances, index),
         }
         shelf
     }
@@ -41,7 +52,8 @@ impl Pool {
     /// Puts an instance into the list where it belongs, after its state has changed.
     pub(super) fn shelve(&mut self, now: Time, index: u32) {
         let shelf = self.shelf(index);
-        let f = self.functions.at(self.instances.at(index).function.0.index);
+        let function = self.instances.at(index).function;
+        let f = self.functions.at(function.0.index);
         match shelf {
             Shelf::None => {}
             Shelf::Starting => f.starting.push_front(&mut self.instances, index),
@@ -49,17 +61,38 @@ impl Pool {
             Shelf::Idle => {
                 f.idle.push_front(&mut self.instances, index);
                 self.idle.push_front(&mut self.instances, index);
-                let expires = self.policy.keep_alive(now, &f.spec).map(|keep| now + keep);
+                let expires = self.policy.keep(now, subject(&self.apps, function, f)).map(|keep| now + keep);
                 let slot = self.instances.at(index);
                 (slot.idle_since, slot.expires) = (now, expires);
+                self.idle_mib += u64::from(slot.memory_mib);
+                if matches!(self.limits.choice, Choice::Random { .. }) {
+                    slot.bag_at = f.bag.len() as u32;
+                    f.bag.push(index);
+                }
                 if let Some(expires) = expires
                     && slot.timer.is_none_or(|armed| armed > expires)
                 {
                     slot.timer = Some(expires);
                     self.arm(expires, Timer::Instance(InstanceId(self.instances.key_at(index))));
                 }
+                self.rank(function);
+            }
+            Shelf::Kept => {
+                f.kept.push_front(&mut self.instances, index);
+                self.instances.at(index).idle_since = now;
             }
         }
+    }
+
+    /// The instance that serves the next invocation, if one can.
+    pub(super) fn choose(&mut self, function: FunctionId) -> Option<u32> {
+        let f = self.functions.at(function.0.index);
+        f.partly.front().or(f.kept.front()).or_else(|| match self.limits.choice {
+            Choice::MostRecent => f.idle.front(),
+            Choice::LeastRecent => f.idle.back(),
+            Choice::Random { .. } if f.bag.is_empty() => None,
+            Choice::Random { .. } => Some(f.bag[self.rng.usize(..f.bag.len())]),
+        })
     }
 
     /// A new instance, being started.
@@ -68,15 +101,24 @@ impl Pool {
         now: Time,
         function: FunctionId,
         bound: Option<TicketId>,
+        purpose: Purpose,
     ) -> InstanceId {
         let f = self.functions.at(function.0.index);
+        let (epoch, memory_mib, is_provisioned) = (f.epoch, f.spec.memory_mib, f.is_below_minimum());
         f.alive += 1;
-        let epoch = f.epoch;
+        f.provisioned += u32::from(is_provisioned);
+        f.is_unloaded = false;
+        self.memory_mib += u64::from(memory_mib);
         let key = self.instances.insert(Slot {
             function,
             epoch,
             stage: Stage::Starting { bound },
             links: Links::NONE,
+            memory_mib,
+            is_provisioned,
+            is_prewarmed: purpose == Purpose::Prewarmed,
+            bag_at: 0,
+            served: 0,
             idle_since: now,
             expires: None,
             timer: None,

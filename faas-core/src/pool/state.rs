@@ -1,14 +1,23 @@
 //! What the pool knows, and what must always be true of it.
 //!
 //! **Invariants** (`tests.rs` checks them after every step of random histories):
-//! - The host's instances, in whatever state, are never more than [`Limits::max_instances`]; an instance starts
+//! - The host's instances, in whatever state, are never more than [`Limits::max_instances`], and their memory is within
+//!   [`Limits::memory_mib`]; an instance starts
 //!   only while its function has fewer than `max_instances`, those of older generations included.
 //! - An instance serves at most `instance_concurrency` invocations, and only of its own generation; an
 //!   invocation runs in the generation that is newest at the moment it gets its instance.
-//! - Every ticket ends once: run, refused or cancelled. Nobody waits while a free instance could serve them.
+//! - What runs is never more than [`Limits::max_running`] (unless what functions reserve was raised meanwhile), nor, of a
+//!   function, than its `reserved_concurrency` (unless that was lowered); a function's guarantee is free for it whatever others do.
+//! - A function starts no more instances than its bucket has tokens, but for those that it must have.
+//! - Every ticket ends once: run, refused or cancelled. Nobody waits while a free instance could serve them and they may
+//!   run.
 //! - Invocations of a function are served in order of arrival. (Those that insist on a cold start wait for room
 //!   while others, who need none, may pass.)
-//! - A function waits for room on the host only while there is neither room nor an idle instance to evict.
+//! - The first in line for room waits only while evicting every idle instance would not make enough; the others wait
+//!   for it.
+//! - A function has its minimum of instances, starting ones included, unless its own or the host's limits or a failed
+//!   start's delay stand in the way. None of them expires or is evicted for another function.
+//! - Instances started ahead that have not served are at most [`Limits::max_prewarmed`], and nothing is evicted for them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,13 +25,16 @@ use std::{
 };
 
 use super::{
-    FunctionId, FunctionStatus, Limits, TicketId,
+    Choice, FunctionId, FunctionStatus, Limits, TicketId,
+    admission::{Admitted, Bucket},
+    apps::Apps,
     list::{Lane, Linked, Links, List},
     queue::{Place, Queue},
     table::Table,
     timers::Timers,
+    victims::{Rank, Ranks},
 };
-use crate::{abi::manifest::Isolation, clock::Time, invocation::FunctionSpec, policy::KeepAlive};
+use crate::{abi::manifest::Isolation, clock::Time, invocation::FunctionSpec, policy::Policy};
 
 /// The warm pool's state machine.
 ///
@@ -31,12 +43,22 @@ use crate::{abi::manifest::Isolation, clock::Time, invocation::FunctionSpec, pol
 #[derive(Debug)]
 pub struct Pool {
     pub(super) limits: Limits,
-    pub(super) policy: Box<dyn KeepAlive>,
+    pub(super) policy: Box<dyn Policy>,
     pub(super) names: HashMap<Arc<str>, FunctionId>,
     pub(super) functions: Table<Function>,
+    pub(super) apps: Apps,
     pub(super) instances: Table<Slot>,
-    /// Idle instances of all functions.
+    /// Idle instances of all functions, but for those that functions must have.
     pub(super) idle: List,
+    /// Their memory.
+    pub(super) idle_mib: u64,
+    /// The memory of all instances, in whatever state.
+    pub(super) memory_mib: u64,
+    pub(super) ranks: Ranks,
+    /// Instances that were started ahead of demand and have not served yet.
+    pub(super) prewarmed: u32,
+    pub(super) rng: fastrand::Rng,
+    pub(super) admitted: Admitted,
     pub(super) waiting: HashMap<TicketId, Waiter>,
     pub(super) next_ticket: u64,
     /// Functions that want an instance and may be stopped by the host's limit, the longest-waiting first.
@@ -51,6 +73,10 @@ pub struct Pool {
 #[derive(Debug)]
 pub(super) struct Function {
     pub(super) spec: Arc<FunctionSpec>,
+    /// Which of `Pool::apps` it is part of.
+    pub(super) app: u32,
+    /// Its invocations that run or wait.
+    pub(super) active: usize,
     /// Counts deployments; an instance of another epoch serves nobody new.
     pub(super) epoch: u64,
     pub(super) is_retired: bool,
@@ -64,10 +90,83 @@ pub(super) struct Function {
     /// Instances that serve some and have room for more.
     pub(super) partly: List,
     pub(super) idle: List,
+    /// Idle instances that it must have; the others are in `idle`.
+    pub(super) kept: List,
+    /// The same as `idle`, in no order, if one is to be chosen at random.
+    pub(super) bag: Vec<u32>,
     pub(super) queue: Queue,
+    /// Its invocations that run or are promised an instance that is being started.
+    pub(super) admitted: usize,
+    /// How many of them may be whatever others do.
+    pub(super) guarantee: usize,
+    /// Whether its queue waits for others' invocations to end.
+    pub(super) is_in_line_to_run: bool,
+    pub(super) bucket: Bucket,
+    /// When it may start an instance again, if that is what it waits for.
+    pub(super) tokens_at: Option<Time>,
+    /// Its instances of this epoch that it must have.
+    pub(super) provisioned: u32,
+    /// Starts of those that have failed since the last that did not.
+    pub(super) failures: usize,
+    /// Until when no other is tried.
+    pub(super) retry_at: Option<Time>,
+    /// Its idle instances were stopped because its app rested, and it has had none since.
+    pub(super) is_unloaded: bool,
+    /// When to start one ahead of demand.
+    pub(super) warm_at: Option<Time>,
+    /// The earliest timer armed for it.
+    pub(super) alarm: Option<Time>,
+    /// Its entry among `Pool::ranks`.
+    pub(super) rank: Option<Rank>,
 }
 
 impl Function {
+    pub(super) fn new(spec: Arc<FunctionSpec>, app: u32) -> Self {
+        Function {
+            spec,
+            app,
+            active: 0,
+            epoch: 0,
+            is_retired: false,
+            is_hungry: false,
+            alive: 0,
+            open_starts: 0,
+            starting: List::new(Lane::Function),
+            partly: List::new(Lane::Function),
+            idle: List::new(Lane::Function),
+            kept: List::new(Lane::Function),
+            bag: Vec::new(),
+            queue: Queue::default(),
+            admitted: 0,
+            guarantee: 0,
+            is_in_line_to_run: false,
+            bucket: Bucket::default(),
+            tokens_at: None,
+            provisioned: 0,
+            failures: 0,
+            retry_at: None,
+            is_unloaded: false,
+            warm_at: None,
+            alarm: None,
+            rank: None,
+        }
+    }
+
+    /// Whether it has as many instances as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.spec.max_instances.is_some_and(|max| self.alive >= max as usize)
+    }
+
+    /// Whether it has fewer than it must.
+    pub(super) fn is_below_minimum(&self) -> bool {
+        !self.is_retired && self.provisioned < self.spec.min_instances
+    }
+
+    /// When it has to be looked at.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        [self.warm_at, self.retry_at, self.tokens_at].into_iter().flatten().min()
+    }
+
     pub(super) fn instance_concurrency(&self) -> usize {
         match self.spec.isolation {
             Isolation::Instance => self.spec.instance_concurrency.max(1) as usize,
@@ -83,6 +182,15 @@ pub(super) struct Slot {
     pub(super) epoch: u64,
     pub(super) stage: Stage,
     pub(super) links: Links,
+    pub(super) memory_mib: u32,
+    /// Its function must have it.
+    pub(super) is_provisioned: bool,
+    /// It was started ahead of demand and has not served yet.
+    pub(super) is_prewarmed: bool,
+    /// Its place in its function's `bag`.
+    pub(super) bag_at: u32,
+    /// Invocations that it has served or serves. Before it is ready, when its start began is in `idle_since`.
+    pub(super) served: u64,
     pub(super) idle_since: Time,
     pub(super) expires: Option<Time>,
     /// The earliest timer armed for it.
@@ -103,6 +211,15 @@ pub(super) enum Stage {
     },
 }
 
+/// Why an instance is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Somebody waits for it, or its function must have it.
+    Demand,
+    /// Somebody may come.
+    Prewarmed,
+}
+
 /// An invocation that waits.
 #[derive(Debug)]
 pub(super) struct Waiter {
@@ -120,6 +237,8 @@ pub(super) enum Shelf {
     Starting,
     Partly,
     Idle,
+    /// Idle, and its function must have it.
+    Kept,
 }
 
 impl Linked for Table<Slot> {
@@ -130,14 +249,21 @@ impl Linked for Table<Slot> {
 
 impl Pool {
     /// An empty pool.
-    pub fn new(limits: Limits, policy: impl KeepAlive) -> Self {
+    pub fn new(limits: Limits, policy: impl Policy) -> Self {
         Pool {
             limits,
             policy: Box::new(policy),
             names: HashMap::new(),
             functions: Table::new(),
+            apps: Apps::default(),
             instances: Table::new(),
             idle: List::new(Lane::Host),
+            idle_mib: 0,
+            memory_mib: 0,
+            ranks: Ranks::default(),
+            prewarmed: 0,
+            admitted: Admitted::default(),
+            rng: fastrand::Rng::with_seed(if let Choice::Random { seed } = limits.choice { seed } else { 0 }),
             waiting: HashMap::new(),
             next_ticket: 0,
             hungry: VecDeque::new(),
@@ -167,8 +293,8 @@ impl Pool {
         self.functions.iter().filter(|f| !f.is_retired).map(|f| FunctionStatus {
             spec: f.spec.clone(),
             starting: f.starting.len(),
-            idle: f.idle.len(),
-            busy: f.alive - f.starting.len() - f.idle.len(),
+            idle: f.idle.len() + f.kept.len(),
+            busy: f.alive - f.starting.len() - f.idle.len() - f.kept.len(),
             pending: f.queue.pending.len() + (f.starting.len() - f.open_starts),
             queued: f.queue.depth(),
         })
@@ -177,6 +303,11 @@ impl Pool {
     /// Instances on the host, in whatever state.
     pub fn instances(&self) -> usize {
         self.instances.len()
+    }
+
+    /// Memory of all instances, in whatever state, in MiB.
+    pub fn memory_mib(&self) -> u64 {
+        self.memory_mib
     }
 
     /// Invocations that run.

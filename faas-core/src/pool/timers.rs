@@ -6,7 +6,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::{InstanceId, TicketId};
+use super::{FunctionId, InstanceId, TicketId};
 use crate::clock::Time;
 
 /// What a timer is for.
@@ -16,6 +16,8 @@ pub(super) enum Timer {
     Instance(InstanceId),
     /// An invocation may have waited too long.
     Ticket(TicketId),
+    /// A function may have something to do.
+    Function(FunctionId),
 }
 
 #[derive(Debug, Default)]

@@ -45,6 +45,67 @@ pub struct Limits {
     pub max_queued: usize,
     /// How long an invocation may wait for capacity.
     pub max_wait: Duration,
+    /// Memory of all instances together, in whatever state, in MiB; not limited when absent. An instance counts with its
+    /// function's `memory_mib`.
+    pub memory_mib: Option<u64>,
+    /// Invocations of all functions that may run at once: AWS Lambda's concurrency of an account. Not limited when absent. What
+    /// functions reserve is kept free for them out of it, and so is what their minimum of instances can serve.
+    pub max_running: Option<u32>,
+    /// How fast each function may start instances; not limited when absent. Those that it must have are exempt.
+    pub start_rate: Option<StartRate>,
+    /// Instances that were started ahead of demand and have not served yet.
+    pub max_prewarmed: u32,
+    /// Which of several idle instances serves.
+    pub choice: Choice,
+}
+
+impl Limits {
+    /// Those of a laptop: 1,000 instances (AWS Lambda's default for an account), 1,000 invocations of a function that may
+    /// wait for up to 10 s, 32 instances started ahead; no other limits.
+    pub const LAPTOP: Limits = Limits {
+        max_instances: 1000,
+        max_queued: 1000,
+        max_wait: Duration::from_secs(10),
+        memory_mib: None,
+        max_running: None,
+        start_rate: None,
+        max_prewarmed: 32,
+        choice: Choice::MostRecent,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits::LAPTOP
+    }
+}
+
+/// A token bucket: each start takes a token, and tokens come back evenly, up to `burst`.
+///
+/// AWS Lambda's is 1,000 in 10 s for each function (developer guide, *Lambda function scaling*): refilled continuously, not
+/// accumulating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartRate {
+    /// How many starts may be made at once; without a pause this many in each `per`.
+    pub burst: u32,
+    /// In how long an empty bucket fills.
+    pub per: Duration,
+}
+
+/// Which of a function's idle instances serves the next invocation. Those that the function must have
+/// (`min_instances`) come first in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one used last, so that those not needed idle on and go. No provider documents its own; this is the usual
+    /// assumption.
+    MostRecent,
+    /// The one used least recently, so that all stay in use.
+    LeastRecent,
+    /// Any, by seed.
+    Random {
+        /// The same seed makes the same choices.
+        seed: u64,
+    },
 }
 
 /// What becomes of an invocation that asks for an instance.
@@ -128,13 +189,31 @@ pub enum Refusal {
     ShuttingDown,
 }
 
-/// A limit on instances.
+/// A limit that stands in the way of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// The function's own `max_instances`.
     Function(u32),
     /// The host's [`Limits::max_instances`].
     Host(u32),
+    /// The function's own `reserved_concurrency`.
+    Reserved(u32),
+    /// The host's [`Limits::max_running`].
+    Running {
+        /// All that may run.
+        max: u32,
+        /// Of it, what is kept for other functions.
+        reserved: usize,
+    },
+    /// The host's [`Limits::start_rate`].
+    StartRate(StartRate),
+    /// The host's [`Limits::memory_mib`].
+    Memory {
+        /// The host's memory.
+        budget_mib: u64,
+        /// What one instance needs.
+        instance_mib: u32,
+    },
 }
 
 /// How one function stands.

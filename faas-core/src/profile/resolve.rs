@@ -7,7 +7,7 @@ use crate::{
     abi::manifest::Entry,
     abi::manifest::Isolation,
     invocation::FunctionSpec,
-    policy::{FixedTtl, KeepAlive, UntilEvicted},
+    policy::{FixedTtl, Policy, UntilEvicted},
 };
 
 /// Where a provider has no limit: more than anybody waits for, and no overflow when added to a time.
@@ -81,7 +81,7 @@ impl Profile {
     }
 
     /// How long the provider keeps idle instances.
-    pub fn keep_alive(&self) -> Box<dyn KeepAlive> {
+    pub fn keep_alive(&self) -> Box<dyn Policy> {
         match &self.scaling.keep_alive_ms {
             Some(ttl) => Box::new(FixedTtl(Duration::from_millis(ttl.value))),
             None => Box::new(UntilEvicted),
@@ -124,6 +124,7 @@ mod tests {
         Ok(
             FunctionSpec {
                 name: "f",
+                app: None,
                 generation: 1,
                 memory_mib: 128,
                 timeout: 3s,
@@ -132,6 +133,9 @@ mod tests {
                 instance_concurrency: 1,
                 isolation: Instance,
                 max_instances: None,
+                min_instances: 0,
+                reserved_concurrency: None,
+                target_utilization_percent: None,
                 max_request_bytes: 6291456,
                 max_reply_bytes: 6291456,
             },
@@ -141,6 +145,7 @@ mod tests {
         Ok(
             FunctionSpec {
                 name: "f",
+                app: None,
                 generation: 1,
                 memory_mib: 128,
                 timeout: 86400s,
@@ -151,6 +156,9 @@ mod tests {
                 instance_concurrency: 1,
                 isolation: Instance,
                 max_instances: None,
+                min_instances: 0,
+                reserved_concurrency: None,
+                target_utilization_percent: None,
                 max_request_bytes: 100000000,
                 max_reply_bytes: 18446744073709551615,
             },

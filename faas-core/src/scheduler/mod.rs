@@ -26,7 +26,7 @@ pub use service::Scheduler;
 
 use crate::{
     invocation::FunctionSpec,
-    policy::{FixedTtl, KeepAlive},
+    policy::{FixedTtl, Policy},
     pool::{FunctionStatus, Limits},
     sandbox::Sandbox,
 };
@@ -36,18 +36,15 @@ use crate::{
 pub struct Config {
     /// How much may run and wait.
     pub limits: Limits,
-    /// How long idle instances are kept warm.
-    pub keep_alive: Box<dyn KeepAlive>,
+    /// Which instances are kept warm, and how long.
+    pub policy: Box<dyn Policy>,
 }
 
-/// Settings for a laptop: 1,000 instances (AWS Lambda's default for an account), 1,000 queued invocations a
-/// function for up to 10 s, and 10 minutes of keep-alive (what OpenWhisk and many measurements of clouds use).
+/// Settings for a laptop: [`Limits::LAPTOP`], and 10 minutes of keep-alive (what OpenWhisk and many measurements of clouds
+/// use).
 impl Default for Config {
     fn default() -> Self {
-        Config {
-            limits: Limits { max_instances: 1000, max_queued: 1000, max_wait: Duration::from_secs(10) },
-            keep_alive: Box::new(FixedTtl(Duration::from_secs(600))),
-        }
+        Config { limits: Limits::LAPTOP, policy: Box::new(FixedTtl(Duration::from_secs(600))) }
     }
 }
 

@@ -47,6 +47,13 @@ impl Scheduler {
         self.shared.retire(name)
     }
 
+    /// Starts an instance of a function ahead of the invocation that is expected, if none is free or on its way. False when
+    /// it does not: no need, no free room, no such function, or as many as may be
+    /// ([`Limits::max_prewarmed`](crate::pool::Limits::max_prewarmed)) wait for their first invocation already.
+    pub fn prewarm(&self, name: &str) -> bool {
+        self.shared.prewarm(name)
+    }
+
     /// The newest generation of a function.
     pub fn spec(&self, name: &str) -> Option<Arc<FunctionSpec>> {
         self.shared.spec(name)

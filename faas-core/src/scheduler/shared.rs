@@ -94,7 +94,7 @@ impl Shared {
             let sooner = Arc::new(Notify::new());
             let timer = runtime.spawn(keep_time(this.clone(), clock.clone(), sooner.clone())).abort_handle();
             let core = Core {
-                pool: Pool::new(config.limits, config.keep_alive),
+                pool: Pool::new(config.limits, config.policy),
                 deployments: Vec::new(),
                 instances: Vec::new(),
                 waiting: HashMap::new(),
@@ -124,8 +124,8 @@ impl Shared {
     }
 
     pub(super) fn cancel(self: &Arc<Self>, ticket: TicketId) {
-        let sender = self.step(|core, _, _| {
-            core.pool.cancel(ticket);
+        let sender = self.step(|core, now, errands| {
+            core.pool.cancel(now, ticket, &mut errands.effects);
             core.waiting.remove(&ticket)
         });
         drop(sender); // its waker is the caller's, so not under the lock
@@ -148,6 +148,13 @@ impl Shared {
         old.is_some()
     }
 
+    pub(super) fn prewarm(self: &Arc<Self>, name: &str) -> bool {
+        self.step(|core, now, errands| {
+            let function = core.pool.find(name);
+            function.is_some_and(|function| core.pool.prewarm(now, function, &mut errands.effects))
+        })
+    }
+
     pub(super) async fn shutdown(self: &Arc<Self>) {
         self.step(|core, now, errands| core.pool.shutdown(now, &mut errands.effects));
         loop {
@@ -158,7 +165,7 @@ impl Shared {
             }
             drained.await;
         }
-        self.step(|core, _, errands| core.pool.abandon_starts(&mut errands.effects));
+        self.step(|core, now, errands| core.pool.abandon_starts(now, &mut errands.effects));
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

@@ -69,14 +69,14 @@ pub(crate) type Call = JoinHandle<Result<Reply, Failure>>;
 impl Bench {
     /// Ten instances, two may wait for a second, a minute of keep-alive.
     pub(crate) fn new() -> Self {
-        Bench::with(Limits { max_instances: 10, max_queued: 2, max_wait: ms(1000) })
+        Bench::with(Limits { max_instances: 10, max_queued: 2, max_wait: ms(1000), ..Limits::LAPTOP })
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
         let clock = VirtualClock::default();
         let ledger =
             Arc::new(Ledger { clock: clock.clone(), steps: Mutex::default(), records: Mutex::default() });
-        let config = Config { limits, keep_alive: Box::new(FixedTtl(Duration::from_secs(60))) };
+        let config = Config { limits, policy: Box::new(FixedTtl(Duration::from_secs(60))) };
         let scheduler = Scheduler::new(config, Arc::new(clock.clone()), ledger.clone());
         Bench { clock, ledger, scheduler, next_id: Default::default() }
     }

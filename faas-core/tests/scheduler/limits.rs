@@ -42,7 +42,7 @@ async fn what_does_not_fit_waits_and_what_may_not_wait_is_throttled() {
 
 #[tokio::test]
 async fn who_waits_too_long_is_throttled() {
-    let bench = Bench::with(Limits { max_instances: 10, max_queued: 2, max_wait: ms(50) });
+    let bench = Bench::with(Limits { max_instances: 10, max_queued: 2, max_wait: ms(50), ..Limits::LAPTOP });
     let spec = FunctionSpec { max_instances: Some(1), ..FunctionSpec::new("hello") };
     bench.deploy(spec, bench.script("hi"));
     let first = bench.send("hello").await;
@@ -55,7 +55,7 @@ async fn who_waits_too_long_is_throttled() {
 
 #[tokio::test]
 async fn the_host_evicts_the_least_recently_used_for_another_function() {
-    let bench = Bench::with(Limits { max_instances: 2, max_queued: 2, max_wait: ms(1000) });
+    let bench = Bench::with(Limits { max_instances: 2, max_queued: 2, max_wait: ms(1000), ..Limits::LAPTOP });
     for name in ["a", "b", "c"] {
         bench.deploy(FunctionSpec::new(name), bench.script(name));
     }
@@ -78,7 +78,7 @@ async fn the_host_evicts_the_least_recently_used_for_another_function() {
 
 #[tokio::test]
 async fn a_function_without_room_gets_the_next_idle_instance_of_another() {
-    let bench = Bench::with(Limits { max_instances: 1, max_queued: 2, max_wait: ms(1000) });
+    let bench = Bench::with(Limits { max_instances: 1, max_queued: 2, max_wait: ms(1000), ..Limits::LAPTOP });
     for name in ["a", "b"] {
         bench.deploy(FunctionSpec::new(name), bench.script(name));
     }

@@ -25,6 +25,7 @@ use faas_core::{
         BoxError, ErrorKind, Failure, Invocation, InvocationError, Record, Reply, ReplyBody as CoreBody,
         RequestBody, Tally,
     },
+    recursion,
     scheduler::Scheduler,
     transition::SharedObserver,
 };
@@ -112,10 +113,13 @@ impl Gateway {
             return self.refusal(&tally.fail(InvocationError::new(ErrorKind::RequestTooLarge, message)));
         }
         let force_cold = request.headers().get(headers::START).is_some_and(|v| v.as_bytes() == b"cold");
-        let request = match towards(request, &endpoint, strip) {
+        let mut request = match towards(request, &endpoint, strip) {
             Ok(request) => request,
             Err(error) => return self.refusal(&tally.fail(error)),
         };
+        if let Err(error) = recursion::enter(request.headers_mut(), &function) {
+            return self.refusal(&tally.fail(error));
+        }
         match self.scheduler.clone().call(Invocation { function, request, force_cold, tally }).await {
             Ok(reply) => self.respond(reply, &endpoint),
             Err(failure) => self.refusal(&failure),

@@ -25,6 +25,7 @@ pub fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::TimedOut | ErrorKind::CpuExceeded => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::ClientGone => StatusCode::BAD_REQUEST,
+        ErrorKind::LoopDetected => StatusCode::LOOP_DETECTED,
         ErrorKind::Throttled => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,

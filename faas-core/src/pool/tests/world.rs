@@ -1,4 +1,4 @@
-//! Random histories against the pool, checked by a model that knows only the rules.
+//! A world around the pool: things happen to it, and a model that knows only the rules checks what it does.
 //!
 //! Each rule is named in the assertion that guards it. The model believes nothing that the pool says of itself:
 //! it keeps its own books from the effects.
@@ -9,57 +9,29 @@ use std::{
     time::Duration,
 };
 
-use proptest::prelude::*;
-
-use super::*;
+use super::bucket::Bucket;
+use super::events::{Event, Keeper, Setup};
+use crate::pool::*;
 use crate::{
     abi::manifest::Isolation,
     clock::Time,
     invocation::{FunctionSpec, Start},
-    policy::FixedTtl,
     transition::StopReason,
 };
 
+/// Functions `a` and `b` are of one app.
 const NAMES: [&str; 3] = ["a", "b", "c"];
-const KEEP_ALIVE: Duration = Duration::from_millis(50);
-const LIMITS: Limits = Limits { max_instances: 4, max_queued: 2, max_wait: Duration::from_millis(30) };
-
-/// One thing that can happen. Numbers choose among what is there, modulo.
-#[derive(Debug, Clone)]
-enum Event {
-    Acquire { function: usize, force_cold: bool },
-    Started(usize),
-    StartFailed(usize),
-    Release { lease: usize, is_healthy: bool },
-    Cancel(usize),
-    Pass(u64),
-    Deploy { function: usize, instance_concurrency: u32, max_instances: Option<u32>, is_isolated: bool },
-    Retire(usize),
-    Shutdown,
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let any = 0..64_usize;
-    prop_oneof![
-        12 => (0..3_usize, prop::bool::weighted(0.15))
-            .prop_map(|(function, force_cold)| Event::Acquire { function, force_cold }),
-        8 => any.clone().prop_map(Event::Started),
-        1 => any.clone().prop_map(Event::StartFailed),
-        8 => (any.clone(), prop::bool::weighted(0.9))
-            .prop_map(|(lease, is_healthy)| Event::Release { lease, is_healthy }),
-        2 => any.prop_map(Event::Cancel),
-        4 => (0..40_u64).prop_map(Event::Pass),
-        2 => (0..3_usize, 1..4_u32, prop::option::of(0..4_u32), prop::bool::weighted(0.3)).prop_map(
-            |(function, instance_concurrency, max_instances, is_isolated)| Event::Deploy {
-                function, instance_concurrency, max_instances, is_isolated
-            }
-        ),
-        1 => (0..3_usize).prop_map(Event::Retire),
-    ]
-}
+pub(super) const KEEP_ALIVE: Duration = Duration::from_millis(50);
+pub(super) const LIMITS: Limits =
+    Limits { max_instances: 4, max_queued: 2, max_wait: Duration::from_millis(30), ..Limits::LAPTOP };
 
 #[derive(Debug)]
 struct InstanceModel {
+    memory_mib: u32,
+    /// Its function must have it.
+    is_provisioned: bool,
+    /// Somebody asked for it ahead of demand, and it has not served.
+    is_prewarmed: bool,
     function: FunctionId,
     generation: u64,
     is_started: bool,
@@ -76,8 +48,9 @@ struct TicketModel {
     arrived: Time,
 }
 
-struct World {
-    pool: Pool,
+pub(super) struct World {
+    pub(super) pool: Pool,
+    setup: Setup,
     now: Time,
     instances: BTreeMap<InstanceId, InstanceModel>,
     waiting: BTreeMap<TicketId, TicketModel>,
@@ -87,12 +60,18 @@ struct World {
     specs: HashMap<FunctionId, Arc<FunctionSpec>>,
     generation: u64,
     is_closing: bool,
+    buckets: HashMap<FunctionId, Bucket>,
+    /// Functions have reserved what others still use.
+    is_overbooked: bool,
+    /// A start of an instance that had to be has failed, so that another may be a while.
+    has_failed: bool,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new(setup: Setup) -> Self {
         let mut world = World {
-            pool: Pool::new(LIMITS, FixedTtl(KEEP_ALIVE)),
+            pool: Pool::new(setup.limits, setup.keeper.policy()),
+            setup,
             now: Time::EPOCH,
             instances: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -100,21 +79,20 @@ impl World {
             specs: HashMap::new(),
             generation: 0,
             is_closing: false,
+            buckets: HashMap::new(),
+            has_failed: false,
+            is_overbooked: false,
         };
         for function in 0..NAMES.len() {
-            world.happen(Event::Deploy {
-                function,
-                instance_concurrency: 1,
-                max_instances: None,
-                is_isolated: false,
-            });
+            let spec = FunctionSpec { memory_mib: 1, ..FunctionSpec::new("") };
+            world.happen(Event::Deploy { function, spec });
         }
         world
     }
 
-    fn happen(&mut self, event: Event) {
+    pub(super) fn happen(&mut self, event: Event) {
         let mut effects = Vec::new();
-        let mut failing = None;
+        let (mut failing, mut is_prewarm) = (None, false);
         match event {
             Event::Acquire { function, force_cold } => {
                 let Some(function) = self.pool.find(NAMES[function]) else { return };
@@ -142,6 +120,7 @@ impl World {
             Event::StartFailed(n) => {
                 let Some(id) = self.nth_starting(n) else { return };
                 failing = Some(id);
+                self.has_failed |= self.instances[&id].is_provisioned;
                 assert!(self.pool.start_failed(self.now, id, &mut effects), "the pool waits for it");
             }
             Event::Release { lease, is_healthy } => {
@@ -160,22 +139,22 @@ impl World {
                     return;
                 };
                 self.waiting.remove(&ticket);
-                assert!(self.pool.cancel(ticket), "it waits");
-                assert!(!self.pool.cancel(ticket), "once");
+                assert!(self.pool.cancel(self.now, ticket, &mut effects), "it waits");
+                assert!(!self.pool.cancel(self.now, ticket, &mut effects), "once");
             }
             Event::Pass(ms) => {
                 self.now = self.now + Duration::from_millis(ms);
                 self.pool.expire(self.now, &mut effects);
                 assert!(self.pool.next_deadline().is_none_or(|at| at > self.now), "what is due is done");
             }
-            Event::Deploy { function, instance_concurrency, max_instances, is_isolated } => {
+            Event::Deploy { function, spec } => {
                 self.generation += 1;
+                self.is_overbooked = true;
                 let spec = Arc::new(FunctionSpec {
+                    name: NAMES[function].into(),
+                    app: (function < 2).then(|| "a and b".into()),
                     generation: self.generation,
-                    instance_concurrency,
-                    isolation: if is_isolated { Isolation::Request } else { Isolation::Instance },
-                    max_instances,
-                    ..FunctionSpec::new(NAMES[function])
+                    ..spec
                 });
                 let id = self.pool.deploy(self.now, spec.clone(), &mut effects);
                 self.specs.insert(id, spec);
@@ -183,8 +162,15 @@ impl World {
             Event::Retire(function) => {
                 let Some(id) = self.pool.find(NAMES[function]) else { return };
                 self.specs.remove(&id);
+                self.buckets.remove(&id);
                 assert!(self.pool.retire(self.now, id, &mut effects));
                 assert!(!self.waiting.values().any(|w| w.function == id) || !effects.is_empty());
+            }
+            Event::Prewarm(function) => {
+                let Some(id) = self.pool.find(NAMES[function]) else { return };
+                let has_started = self.pool.prewarm(self.now, id, &mut effects);
+                is_prewarm = has_started;
+                assert_eq!(effects.len(), usize::from(has_started), "nothing else happens for it");
             }
             Event::Shutdown => {
                 self.is_closing = true;
@@ -192,12 +178,12 @@ impl World {
             }
         }
         for effect in effects {
-            self.follow(effect, failing);
+            self.follow(effect, failing, is_prewarm);
         }
         self.check();
     }
 
-    fn follow(&mut self, effect: Effect, failing: Option<InstanceId>) {
+    fn follow(&mut self, effect: Effect, failing: Option<InstanceId>, is_prewarm: bool) {
         match effect {
             Effect::Start { instance, function } => {
                 let spec = &self.specs[&function];
@@ -210,7 +196,19 @@ impl World {
                     self.instances.len() < LIMITS.max_instances as usize,
                     "a start respects the host's limit"
                 );
+                let provisioned = self.instances.values().filter(|i| {
+                    i.is_provisioned && (i.function, i.generation) == (function, spec.generation)
+                });
+                let is_provisioned = provisioned.count() < spec.min_instances as usize;
+                if let Some(rate) = self.setup.limits.start_rate
+                    && !is_provisioned
+                {
+                    self.buckets.entry(function).or_insert_with(|| Bucket::full(rate)).take(self.now, rate);
+                }
                 let model = InstanceModel {
+                    memory_mib: spec.memory_mib,
+                    is_provisioned,
+                    is_prewarmed: is_prewarm,
                     function,
                     generation: spec.generation,
                     is_started: false,
@@ -249,7 +247,18 @@ impl World {
                 let model = self.instances.remove(&instance).expect("an instance stops once");
                 assert_eq!(model.serving, 0, "no instance stops under an invocation");
                 if reason == StopReason::Expired {
-                    assert!(self.now - model.idle_since >= KEEP_ALIVE, "keep-alive is kept");
+                    assert!(!model.is_provisioned, "what must be does not expire");
+                    match self.setup.keeper {
+                        Keeper::Fixed => {
+                            assert!(self.now - model.idle_since >= KEEP_ALIVE, "keep-alive is kept");
+                        }
+                        Keeper::Restless => {}
+                        other => panic!("nothing expires under {other:?}"),
+                    }
+                }
+                if reason == StopReason::Evicted && model.is_provisioned {
+                    let mut own = self.waiting.values().filter(|w| w.function == model.function);
+                    assert!(own.any(|w| w.is_forced), "what must be makes room for its own function alone");
                 }
                 if let Some(since) = idle_since {
                     assert_eq!(since, model.idle_since);
@@ -269,9 +278,15 @@ impl World {
             "an instance for one request serves one"
         );
         model.has_served = true;
+        model.is_prewarmed = false;
         model.serving += 1;
         assert!(model.serving <= spec.instance_concurrency, "no instance serves more than it may");
         self.leases.push(id);
+        let own = self.leases.iter().filter(|id| self.instances[*id].function == function).count();
+        assert!(
+            spec.reserved_concurrency.is_none_or(|most| own <= most as usize),
+            "no more of a function runs than it has reserved"
+        );
     }
 
     fn nth_starting(&self, n: usize) -> Option<InstanceId> {
@@ -281,11 +296,17 @@ impl World {
     }
 
     /// What holds between any two events.
-    fn check(&self) {
+    fn check(&mut self) {
+        self.check_running();
         assert_eq!(self.pool.instances(), self.instances.len());
         assert_eq!(self.pool.running(), self.leases.len());
-        let room = self.instances.len() < LIMITS.max_instances as usize
-            || self.instances.values().any(|i| i.is_started && i.serving == 0);
+        let limits = &self.setup.limits;
+        let memory_mib: u64 = self.instances.values().map(|i| u64::from(i.memory_mib)).sum();
+        assert_eq!(self.pool.memory_mib(), memory_mib);
+        assert!(limits.memory_mib.is_none_or(|budget| memory_mib <= budget), "memory is within the budget");
+        let prewarmed = self.instances.values().filter(|i| i.is_prewarmed).count();
+        assert!(prewarmed <= limits.max_prewarmed as usize, "few are started for nobody");
+        let (mut wanting, mut has_blocked) = (false, false);
         for status in self.pool.status() {
             let function = self.pool.find(&status.spec.name).expect("it is deployed");
             let own: Vec<_> = self.instances.values().filter(|i| i.function == function).collect();
@@ -313,124 +334,111 @@ impl World {
                     && status.spec.isolation == Isolation::Request
             });
             assert!(!is_used_up, "what was for one request does not stay");
-            assert!(ordinary.is_empty() || !has_free, "nobody waits while a free instance could serve them");
-            if status.queued > 0 {
-                let is_full = status.spec.max_instances.is_some_and(|max| own.len() >= max as usize);
-                assert!(is_full || !room, "nobody queues while there is room to start");
+            let may_run = self.may_run(function, &status.spec);
+            assert!(
+                ordinary.is_empty() || !has_free || !may_run,
+                "nobody waits while a free instance could serve them"
+            );
+            let provisioned =
+                own.iter().filter(|i| i.is_provisioned && i.generation == status.spec.generation).count();
+            assert!(provisioned <= status.spec.min_instances as usize);
+            let lacks = !self.is_closing && provisioned < status.spec.min_instances as usize;
+            let asks = status.queued > 0 && may_run;
+            let may_start = lacks || self.has_token(function);
+            if (asks || lacks) && may_start && !self.is_stopped_by_its_own(&status.spec, own.len()) {
+                wanting |= asks || !self.has_failed;
+                has_blocked |= !self.could_fit(status.spec.memory_mib);
             }
             assert!(
                 status.pending <= starting * status.spec.instance_concurrency as usize,
                 "promises are covered"
             );
         }
-        let next = self.pool.next_deadline().unwrap_or(Time::from_unix_nanos(u64::MAX));
-        for idle in self.instances.values().filter(|i| i.is_started && i.serving == 0) {
-            assert!(next <= idle.idle_since + KEEP_ALIVE, "no keep-alive is forgotten");
+        assert!(
+            !wanting || has_blocked,
+            "nobody waits for room, and no minimum is missed, but for who cannot be given any and those behind"
+        );
+        if self.setup.keeper == Keeper::Fixed {
+            let next = self.pool.next_deadline().unwrap_or(Time::from_unix_nanos(u64::MAX));
+            let idle =
+                self.instances.values().filter(|i| i.is_started && i.serving == 0 && !i.is_provisioned);
+            for idle in idle {
+                assert!(next <= idle.idle_since + KEEP_ALIVE, "no keep-alive is forgotten");
+            }
         }
     }
 
+    /// What of a function runs or is promised an instance; of the latter the pool alone knows.
+    fn admitted(&self, function: FunctionId) -> usize {
+        let leases = self.leases.iter().filter(|id| self.instances[*id].function == function).count();
+        let status = self.pool.status().find(|s| self.pool.find(&s.spec.name) == Some(function));
+        leases + status.map_or(0, |s| s.pending)
+    }
+
+    /// What runs, what is promised, and what is kept free for who has reserved it.
+    fn booked(&self) -> usize {
+        let retired = |id: &&InstanceId| !self.specs.contains_key(&self.instances[*id].function);
+        let deployed = self.specs.iter().map(|(id, spec)| self.admitted(*id).max(guarantee(spec)));
+        deployed.sum::<usize>() + self.leases.iter().filter(retired).count()
+    }
+
+    fn check_running(&mut self) {
+        let Some(max) = self.setup.limits.max_running else { return };
+        self.is_overbooked &= self.booked() > max as usize;
+        assert!(self.is_overbooked || self.booked() <= max as usize, "no more runs than may");
+    }
+
+    /// Whether one more invocation of this function may run.
+    fn may_run(&self, function: FunctionId, spec: &FunctionSpec) -> bool {
+        let admitted = self.admitted(function);
+        let is_capped = spec.reserved_concurrency.is_some_and(|most| admitted >= most as usize);
+        let is_full = self.setup.limits.max_running.is_some_and(|max| self.booked() >= max as usize);
+        !is_capped && (admitted < guarantee(spec) || !is_full)
+    }
+
+    fn has_token(&self, function: FunctionId) -> bool {
+        let Some(rate) = self.setup.limits.start_rate else { return true };
+        self.buckets.get(&function).is_none_or(|bucket| bucket.level(self.now, rate) >= Bucket::token(rate))
+    }
+
+    fn is_stopped_by_its_own(&self, spec: &FunctionSpec, instances: usize) -> bool {
+        spec.max_instances.is_some_and(|max| instances >= max as usize)
+            || self.setup.limits.memory_mib.is_some_and(|budget| budget < u64::from(spec.memory_mib))
+    }
+
+    /// Whether one more instance of this size would fit, were everything evicted that may be.
+    fn could_fit(&self, memory_mib: u32) -> bool {
+        let stays = self.instances.values().filter(|i| !i.is_started || i.serving > 0 || i.is_provisioned);
+        let (count, total) = stays.fold((0, memory_mib), |(n, mib), i| (n + 1, mib + i.memory_mib));
+        count < self.setup.limits.max_instances
+            && self.setup.limits.memory_mib.is_none_or(|budget| u64::from(total) <= budget)
+    }
+
     /// Lets everything end that has begun, and time pass.
-    fn wind_down(&mut self) {
+    pub(super) fn wind_down(&mut self) {
+        self.end_all();
+        self.happen(Event::Pass(1000));
+        self.happen(Event::Pass(1000));
+        assert!(self.waiting.is_empty(), "every ticket ends: {:?}", self.waiting);
+        (0..NAMES.len()).for_each(|function| self.happen(Event::Retire(function)));
+        self.happen(Event::Pass(100_000));
+        assert!(self.instances.is_empty(), "every instance ends: {:?}", self.instances);
+        assert_eq!(self.pool.next_deadline(), None, "nothing is left to wait for");
+    }
+
+    fn end_all(&mut self) {
         while !self.leases.is_empty() || self.instances.values().any(|i| !i.is_started) {
             self.happen(Event::Started(0));
             self.happen(Event::Release { lease: 0, is_healthy: true });
         }
-        self.happen(Event::Pass(1000));
-        self.happen(Event::Pass(1000));
-        assert!(self.waiting.is_empty(), "every ticket ends: {:?}", self.waiting);
-        assert!(self.instances.is_empty(), "every instance ends: {:?}", self.instances);
-        assert_eq!(self.pool.next_deadline(), None, "nothing is left to wait for");
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_history_keeps_the_rules_and_leaves_nothing(history in prop::collection::vec(event(), 1..120)) {
-        let mut world = World::new();
-        for event in history {
-            world.happen(event);
-        }
-        world.wind_down();
-    }
-
-    #[test]
-    fn shutdown_at_any_moment_serves_who_was_let_in(
-        before in prop::collection::vec(event(), 1..60),
-        after in prop::collection::vec(event(), 1..30),
-    ) {
-        let mut world = World::new();
-        before.into_iter().for_each(|event| world.happen(event));
-        world.happen(Event::Shutdown);
-        after.into_iter().for_each(|event| world.happen(event));
-        world.wind_down();
-        prop_assert!(world.pool.is_drained());
-    }
-}
-
-#[test]
-fn the_most_recently_used_instance_serves_first() {
-    let mut pool = Pool::new(Limits { max_instances: 9, ..LIMITS }, FixedTtl(KEEP_ALIVE));
-    let mut effects = Vec::new();
-    let function = pool.deploy(Time::EPOCH, Arc::new(FunctionSpec::new("a")), &mut effects);
-    for _ in 0..3 {
-        pool.acquire(Time::EPOCH, function, false, &mut effects);
-    }
-    let started: Vec<_> = effects
-        .drain(..)
-        .filter_map(|effect| if let Effect::Start { instance, .. } = effect { Some(instance) } else { None })
-        .collect();
-    for id in &started {
-        pool.started(Time::EPOCH, *id, &mut effects);
-    }
-    for i in [1, 0, 2] {
-        pool.release(Time::EPOCH, started[i], true, &mut effects);
-    }
-    for i in [2, 0, 1] {
-        assert_eq!(pool.acquire(Time::EPOCH, function, false, &mut effects), Decision::Run(started[i]));
-    }
-}
-
-#[test]
-fn timers_of_stopped_instances_do_not_pile_up() {
-    let mut pool = Pool::new(LIMITS, FixedTtl(Duration::from_secs(3600)));
-    let mut effects = Vec::new();
-    let function = pool.deploy(Time::EPOCH, Arc::new(FunctionSpec::new("a")), &mut effects);
-    for _ in 0..10_000 {
-        effects.clear();
-        pool.acquire(Time::EPOCH, function, true, &mut effects);
-        let start = effects.iter().find_map(|effect| match effect {
-            Effect::Start { instance, .. } => Some(*instance),
-            _ => None,
-        });
-        let instance = start.expect("there always is an idle one to evict");
-        pool.started(Time::EPOCH, instance, &mut effects);
-        pool.release(Time::EPOCH, instance, true, &mut effects);
-    }
-    assert!(pool.armed_timers() < 100, "{}", pool.armed_timers());
-}
-
-#[test]
-fn a_deploy_gives_who_loses_their_start_another_deadline() {
-    let mut pool = Pool::new(LIMITS, FixedTtl(KEEP_ALIVE));
-    let (mut effects, ms) = (Vec::new(), |n| Time::EPOCH + Duration::from_millis(n));
-    let spec = FunctionSpec { max_instances: Some(1), ..FunctionSpec::new("a") };
-    let function = pool.deploy(ms(0), Arc::new(spec.clone()), &mut effects);
-    pool.acquire(ms(0), function, false, &mut effects);
-    let Decision::Wait { ticket, depth: Some(1) } = pool.acquire(ms(0), function, false, &mut effects) else {
-        panic!("the one instance is being started for another");
+/// How many invocations of a function may run whatever others do.
+fn guarantee(spec: &FunctionSpec) -> usize {
+    let places = match spec.isolation {
+        Isolation::Instance => spec.instance_concurrency,
+        Isolation::Request => 1,
     };
-    // room for both: the second is promised a place, and its deadline passes without consequence
-    let wide = FunctionSpec { instance_concurrency: 2, generation: 2, ..spec.clone() };
-    pool.deploy(ms(1), Arc::new(wide), &mut effects);
-    effects.clear();
-    pool.expire(ms(100), &mut effects);
-    assert_eq!(effects, []);
-    // and back: it waits for capacity again
-    pool.deploy(ms(100), Arc::new(FunctionSpec { generation: 3, ..spec }), &mut effects);
-    effects.clear();
-    pool.expire(ms(130), &mut effects);
-    let why = Refusal::WaitedTooLong { waited: Duration::from_millis(130), limit: Limit::Function(1) };
-    assert_eq!(effects, [Effect::Refuse { ticket, why }]);
+    spec.reserved_concurrency.unwrap_or(spec.min_instances * places) as usize
 }
