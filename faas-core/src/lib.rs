@@ -23,6 +23,7 @@
 //!   body context error                         policy      how long             clock   injected time
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
+//!                                              sim         replays traces
 //!                            abi: the contract between the halves
 //! ```
 //!
@@ -58,6 +59,8 @@ pub mod profile;
 pub mod sandbox;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod scheduler;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod sim;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod stack;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
