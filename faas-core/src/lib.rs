@@ -23,7 +23,7 @@
 //!   body context error                         policy      how long             clock   injected time
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
-//!                            recursion   loops of calls
+//!                                              recursion   loops of calls       sim     replays traces
 //!                            abi: the contract between the halves
 //! ```
 //!
@@ -61,6 +61,8 @@ pub mod recursion;
 pub mod sandbox;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod scheduler;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod sim;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod stack;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

@@ -5,6 +5,7 @@ pub mod dev;
 pub mod invoke;
 pub mod list;
 pub mod new;
+pub mod simulate;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -35,6 +36,8 @@ enum Command {
     New(new::Options),
     /// List functions, their routes and settings
     List(list::Options),
+    /// Replay a trace under several keep-alive policies, and compare what they would have cost
+    Simulate(simulate::Options),
     /// Print completions for a shell
     Completions(completions::Options),
 }
@@ -49,6 +52,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Invoke(options) => block_on(invoke::run(options)),
         Command::New(options) => new::run(&options).map(|()| ExitCode::SUCCESS),
         Command::List(options) => block_on(list::run(options)).map(|()| ExitCode::SUCCESS),
+        Command::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Completions(options) => completions::run(&options).map(|()| ExitCode::SUCCESS),
     }
 }

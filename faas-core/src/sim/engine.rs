@@ -1,0 +1,255 @@
+//! One pool under one policy, and the events that drive it: what a scheduler is to live traffic, in virtual time.
+//!
+//! It is told of arrivals in order of time. Between them it lets happen what is due: starts and invocations end,
+//! keep-alives run out. It decides nothing; that is the pool's.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use fastrand::Rng;
+
+use super::{
+    draw::ColdStart,
+    measure::{Counted, Meter},
+};
+use crate::{
+    clock::Time,
+    invocation::{FunctionSpec, Start},
+    policy::Policy,
+    pool::{Decision, Effect, FunctionId, InstanceId, Limits, Pool, TicketId},
+    profile::Billing,
+};
+
+/// An invocation that arrives: nanoseconds, and which of the engine's apps it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Arrival {
+    pub(super) at: u64,
+    pub(super) duration_ns: u64,
+    pub(super) app: u32,
+}
+
+/// What is due when. What ends at one instant comes before what has started then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Due(u64, What, InstanceId);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Ended,
+    Started,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    app: u32,
+    serving: u32,
+    /// Since when it has served nobody; absent while it does, or starts.
+    idle_since: Option<u64>,
+}
+
+#[derive(Debug)]
+struct App {
+    id: FunctionId,
+    memory_mib: u32,
+    meter: Meter,
+    cold_starts: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Engine {
+    pool: Pool,
+    cold_start: ColdStart,
+    rng: Rng,
+    apps: Vec<App>,
+    /// By the pool's own number of each function.
+    app_of: Vec<u32>,
+    /// By the pool's own number of each instance.
+    slots: Vec<Slot>,
+    due: BinaryHeap<Reverse<Due>>,
+    waiting: HashMap<TicketId, Arrival>,
+    effects: Vec<Effect>,
+    counted: Counted,
+    /// Idle memory counts until then.
+    end: u64,
+}
+
+impl Engine {
+    pub(super) fn new(limits: Limits, policy: Box<dyn Policy>, cold_start: ColdStart, seed: u64) -> Self {
+        Engine {
+            pool: Pool::new(limits, policy),
+            cold_start,
+            rng: Rng::with_seed(seed),
+            apps: Vec::new(),
+            app_of: Vec::new(),
+            slots: Vec::new(),
+            due: BinaryHeap::new(),
+            waiting: HashMap::new(),
+            effects: Vec::new(),
+            counted: Counted::default(),
+            end: u64::MAX,
+        }
+    }
+
+    /// One more app. `spec` is what the pool holds, `meter` bills.
+    pub(super) fn add_app(&mut self, now: u64, spec: Arc<FunctionSpec>, meter: Meter) {
+        let memory_mib = spec.memory_mib;
+        let id = self.pool.deploy(Time::from_unix_nanos(now), spec, &mut self.effects);
+        debug_assert!(self.effects.is_empty(), "nothing is kept or warmed before the first arrival");
+        if self.app_of.len() <= id.index() {
+            self.app_of.resize(id.index() + 1, 0);
+        }
+        self.app_of[id.index()] = u32::try_from(self.apps.len()).expect("as many as functions at most");
+        self.apps.push(App { id, memory_mib, meter, cold_starts: 0 });
+    }
+
+    /// Invocations arrive, in order of time.
+    pub(super) fn arrive(&mut self, arrivals: &[Arrival], billing: &Billing) {
+        for arrival in arrivals {
+            self.advance(arrival.at, billing);
+            let function = self.apps[arrival.app as usize].id;
+            let now = Time::from_unix_nanos(arrival.at);
+            match self.pool.acquire(now, function, false, &mut self.effects) {
+                Decision::Run(instance) => {
+                    self.lend(arrival.at, instance);
+                    self.due.push(Reverse(Due(arrival.at + arrival.duration_ns, What::Ended, instance)));
+                }
+                Decision::Wait { ticket, .. } => {
+                    self.waiting.insert(ticket, *arrival);
+                }
+                Decision::Refuse(_) => self.refuse(*arrival, billing),
+            }
+            if !self.effects.is_empty() {
+                self.carry_out(arrival.at, billing);
+            }
+        }
+    }
+
+    /// The trace ends here; who has arrived is served to the end.
+    pub(super) fn finish(&mut self, end: u64, billing: &Billing) {
+        self.end = end;
+        self.advance(end, billing);
+        while !self.waiting.is_empty() {
+            let Some(next) = self.next_due() else { break };
+            self.advance(next, billing);
+        }
+        for n in 0..self.slots.len() {
+            self.close_idle(n, end);
+        }
+    }
+
+    /// What has been counted, and how many cold starts each app had.
+    pub(super) fn counted(&self) -> (&Counted, impl Iterator<Item = u64>) {
+        (&self.counted, self.apps.iter().map(|app| app.cold_starts))
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        let event = self.due.peek().map(|Reverse(due)| due.0);
+        let deadline = self.pool.next_deadline().map(Time::unix_nanos);
+        event.into_iter().chain(deadline).min()
+    }
+
+    /// Lets happen what is due until then.
+    fn advance(&mut self, until: u64, billing: &Billing) {
+        loop {
+            let event = self.due.peek().map_or(u64::MAX, |Reverse(due)| due.0);
+            let deadline = self.pool.next_deadline().map_or(u64::MAX, Time::unix_nanos);
+            if event.min(deadline) > until {
+                return;
+            }
+            let now = Time::from_unix_nanos(event.min(deadline));
+            if event > deadline {
+                self.pool.expire(now, &mut self.effects);
+            } else if let Some(Reverse(Due(_, what, instance))) = self.due.pop() {
+                match what {
+                    What::Ended => {
+                        let slot = &mut self.slots[instance.index()];
+                        slot.serving -= 1;
+                        if slot.serving == 0 {
+                            slot.idle_since = Some(event);
+                        }
+                        self.pool.release(now, instance, true, &mut self.effects);
+                    }
+                    What::Started => {
+                        // nobody has stopped it: its place would be another's
+                        if self.pool.started(now, instance, &mut self.effects) {
+                            self.slots[instance.index()].idle_since = Some(event);
+                        }
+                    }
+                }
+            } else {
+                return; // both are at the end of time
+            }
+            if !self.effects.is_empty() {
+                self.carry_out(now.unix_nanos(), billing);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: u64, billing: &Billing) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Start { instance, function } => {
+                    let app = self.app_of[function.index()];
+                    let slot = Slot { app, serving: 0, idle_since: None };
+                    match self.slots.get_mut(instance.index()) {
+                        Some(place) => *place = slot,
+                        None => self.slots.resize(instance.index() + 1, slot),
+                    }
+                    self.counted.instances_started += 1;
+                    let takes = self.cold_start.draw_ns(&mut self.rng);
+                    self.due.push(Reverse(Due(now + takes, What::Started, instance)));
+                }
+                Effect::Run { ticket, instance, start, waited } => {
+                    let Some(arrival) = self.waiting.remove(&ticket) else { continue };
+                    self.lend(now, instance);
+                    self.due.push(Reverse(Due(now + arrival.duration_ns, What::Ended, instance)));
+                    self.counted.delays.add(nanos(waited));
+                    if start == Start::Cold {
+                        let app = &mut self.apps[arrival.app as usize];
+                        app.cold_starts += 1;
+                        self.counted.cold_starts += 1;
+                        self.counted.cold += app.meter.quantities(billing, Start::Cold, arrival.duration_ns);
+                        self.counted.not_warm +=
+                            app.meter.quantities(billing, Start::Warm, arrival.duration_ns);
+                    }
+                }
+                Effect::Refuse { ticket, .. } => {
+                    if let Some(arrival) = self.waiting.remove(&ticket) {
+                        self.refuse(arrival, billing);
+                    }
+                }
+                Effect::Stop { instance, .. } => self.close_idle(instance.index(), now),
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn lend(&mut self, now: u64, instance: InstanceId) {
+        self.close_idle(instance.index(), now);
+        self.slots[instance.index()].serving += 1;
+    }
+
+    /// Counts the memory of an instance that has been idle until now.
+    fn close_idle(&mut self, slot: usize, now: u64) {
+        let slot = &mut self.slots[slot];
+        if let Some(since) = slot.idle_since.take() {
+            let idle_ns = now.min(self.end).saturating_sub(since);
+            let memory_mib = self.apps[slot.app as usize].memory_mib;
+            self.counted.idle_mib_ns += u128::from(idle_ns) * u128::from(memory_mib);
+        }
+    }
+
+    fn refuse(&mut self, arrival: Arrival, billing: &Billing) {
+        self.counted.refused += 1;
+        let meter = &mut self.apps[arrival.app as usize].meter;
+        self.counted.not_warm += meter.quantities(billing, Start::Warm, arrival.duration_ns);
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,272 @@
+//! The Azure Functions 2019 data set: invocations counted by the minute, a file a day; durations and memory as
+//! percentiles (Shahrad et al., USENIX ATC 2020; CC-BY 4.0).
+//!
+//! The durations are percentiles of 30-second averages and exclude cold starts: extremes of single invocations are
+//! not in them. Memory is an app's average; an app keeps that of the first day that names it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    App, Arrivals, Catalog, Counts, Durations, Function, MINUTE_NS, Notes, Strictness, TraceError, Window,
+    folder::{self, Day},
+    open,
+    table::Table,
+};
+
+const PERCENTILES: [&str; 7] = ["0", "1", "25", "50", "75", "99", "100"];
+const MINUTES_A_DAY: u32 = 1440;
+const NO_DURATIONS: &str = "without durations: the median of the day's functions is taken";
+const NO_MEMORY: &str = "without memory: the median of the day's apps is taken";
+
+#[derive(Debug)]
+pub(super) struct Azure2019 {
+    strictness: Strictness,
+    days: VecDeque<Day>,
+    /// The minute, counted from the data set's beginning, in which the trace begins.
+    begins: Option<u32>,
+    apps: HashMap<String, u32>,
+    functions: HashMap<String, u32>,
+    /// The last day's, for days that have none.
+    memory: Memory,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    mib: HashMap<String, u32>,
+    median_mib: u32,
+    file: PathBuf,
+}
+
+struct DayDurations {
+    of: HashMap<String, Durations>,
+    median: Durations,
+}
+
+/// Where the names are, and the minutes.
+struct Columns {
+    names: [usize; 3],
+    /// The first minute's column, and the number it has there: 1 is a day's first.
+    minutes: (usize, u32),
+}
+
+impl Azure2019 {
+    pub(super) fn open(folder: &Path, strictness: Strictness) -> Result<Self, TraceError> {
+        Ok(Azure2019 {
+            strictness,
+            days: folder::days(folder)?.into(),
+            begins: None,
+            apps: HashMap::new(),
+            functions: HashMap::new(),
+            memory: Memory::default(),
+        })
+    }
+
+    pub(super) fn next_window(
+        &mut self,
+        catalog: &mut Catalog,
+        notes: &mut Notes,
+    ) -> Result<Option<Window>, TraceError> {
+        let Some(day) = self.days.pop_front() else { return Ok(None) };
+        let durations = read_durations(&day.durations, notes)?;
+        if let Some(path) = &day.memory {
+            self.memory = read_memory(path)?;
+        }
+        let mut table = Table::new(open(&day.invocations)?, &day.invocations)?;
+        let columns = minutes(&table)?;
+        let (first_column, first_minute) = columns.minutes;
+        let width = table.columns().len() - first_column;
+        let start = (day.day - 1) * MINUTES_A_DAY + first_minute - 1;
+        let begins = *self.begins.get_or_insert(start);
+        let from = u64::from(start - begins) * MINUTE_NS;
+
+        let mut rows: Vec<Counts> = Vec::new();
+        let mut row_of: HashMap<u32, usize> = HashMap::new();
+        let (mut key, mut minutes, mut counts) = (String::new(), Vec::new(), Vec::new());
+        let mut has_durations = false;
+        while table.next_row()? {
+            minutes.clear();
+            counts.clear();
+            for n in 0..width {
+                let count = table.count(first_column + n)?;
+                if count > 0 {
+                    minutes.push(u16::try_from(n).expect("a day has 1440 minutes"));
+                    counts.push(count);
+                }
+            }
+            let [owner, app, function] = columns.names;
+            key.clear();
+            key.extend([table.name(owner)?, "/", table.name(app)?]);
+            let app_key = key.len();
+            key.extend(["/", table.name(function)?]);
+            let app = match self.apps.get(&key[..app_key]) {
+                Some(app) => *app,
+                None => self.add_app(&key[..app_key], catalog, notes, &table)?,
+            };
+            let drawn = match durations.of.get(&key) {
+                Some(durations) => {
+                    has_durations = true;
+                    *durations
+                }
+                None if self.strictness == Strictness::Strict => {
+                    return Err(lacks(&table, table.name(function)?, &day.durations));
+                }
+                None => {
+                    notes.add(NO_DURATIONS, || {
+                        format!("{}, line {}", day.invocations.display(), table.line())
+                    });
+                    durations.median
+                }
+            };
+            let function = match self.functions.get(&key) {
+                Some(function) => *function,
+                None => {
+                    let function = index(catalog.functions.len());
+                    catalog.functions.push(Function { app, durations: drawn });
+                    self.functions.insert(key.clone(), function);
+                    function
+                }
+            };
+            catalog.functions[function as usize].durations = drawn;
+            if let Some(row) = row_of.get(&function) {
+                notes.add("for a function that has one already: added to it", || {
+                    format!("{}, line {}", day.invocations.display(), table.line())
+                });
+                add_to(&mut rows[*row], &minutes, &counts);
+                continue;
+            }
+            row_of.insert(function, rows.len());
+            rows.push(Counts { function, minutes: minutes[..].into(), counts: counts[..].into() });
+        }
+        if rows.is_empty() {
+            return Err(table.wrong("there are no rows").expected("one a function"));
+        }
+        if !has_durations {
+            let what = format!("no row has durations in {}", day.durations.display());
+            return Err(TraceError::of_file(&day.invocations, what).expected("the files of one day"));
+        }
+        let until = from + width as u64 * MINUTE_NS;
+        Ok(Some(Window { from, until, arrivals: Arrivals::Counts(rows) }))
+    }
+
+    fn add_app<R: std::io::BufRead>(
+        &mut self,
+        key: &str,
+        catalog: &mut Catalog,
+        notes: &mut Notes,
+        table: &Table<R>,
+    ) -> Result<u32, TraceError> {
+        let memory_mib = match self.memory.mib.get(key) {
+            Some(mib) => *mib,
+            None if self.strictness == Strictness::Strict => {
+                let app = key.rsplit('/').next().unwrap_or(key);
+                return Err(lacks(table, app, &self.memory.file));
+            }
+            None => {
+                notes.add(NO_MEMORY, || table.wrong("").to_string().trim_end_matches(": ").to_owned());
+                self.memory.median_mib
+            }
+        };
+        let app = index(catalog.apps.len());
+        catalog.apps.push(App { memory_mib });
+        self.apps.insert(key.to_owned(), app);
+        Ok(app)
+    }
+}
+
+fn lacks<R: std::io::BufRead>(table: &Table<R>, name: &str, other: &Path) -> TraceError {
+    let short: String = name.chars().take(12).collect();
+    table
+        .wrong(format!("`{short}…` has no row in {}", other.display()))
+        .expected("the same functions and apps in all files of a day")
+}
+
+fn index(len: usize) -> u32 {
+    u32::try_from(len).expect("four thousand million rows do not fit in memory")
+}
+
+/// The columns of an invocations file: names, then consecutive minutes to the end.
+fn minutes<R: std::io::BufRead>(table: &Table<R>) -> Result<Columns, TraceError> {
+    let names = [table.column("HashOwner")?, table.column("HashApp")?, table.column("HashFunction")?];
+    let columns = table.columns();
+    let first = columns.iter().position(|name| name.parse::<u32>().is_ok());
+    let Some(first) = first.filter(|first| names.iter().all(|name| name < first)) else {
+        return Err(table.wrong("there are no minutes").expected("columns 1 to 1440 after the names"));
+    };
+    let first_minute: u32 = columns[first].parse().expect("its position was found by parsing it");
+    for (n, name) in columns[first..].iter().enumerate() {
+        let wanted = first_minute.saturating_add(index(n));
+        if *name != wanted.to_string() || !(1..=MINUTES_A_DAY).contains(&wanted) {
+            return Err(table
+                .wrong(format!("column {} is `{name}`", first + n + 1))
+                .expected(format!("minute {wanted}: minutes follow each other, from 1 to 1440")));
+        }
+    }
+    Ok(Columns { names, minutes: (first, first_minute) })
+}
+
+fn add_to(row: &mut Counts, minutes: &[u16], counts: &[u32]) {
+    let mut sum: std::collections::BTreeMap<u16, u32> =
+        row.minutes.iter().copied().zip(row.counts.iter().copied()).collect();
+    for (minute, count) in minutes.iter().zip(counts) {
+        let there = sum.entry(*minute).or_default();
+        *there = there.saturating_add(*count);
+    }
+    (row.minutes, row.counts) = (sum.keys().copied().collect(), sum.values().copied().collect());
+}
+
+fn read_durations(path: &Path, notes: &mut Notes) -> Result<DayDurations, TraceError> {
+    let mut table = Table::new(open(path)?, path)?;
+    let names = [table.column("HashOwner")?, table.column("HashApp")?, table.column("HashFunction")?];
+    let mut columns = [0; 7];
+    for (column, percentile) in columns.iter_mut().zip(PERCENTILES) {
+        *column = table.column(&format!("percentile_Average_{percentile}"))?;
+    }
+    let mut of = HashMap::new();
+    while table.next_row()? {
+        let mut knots = [0; 7];
+        let mut falls = false;
+        for n in 0..7 {
+            // milliseconds; a week at most, so that no sum overflows
+            let ns = (table.number(columns[n])?.min(604_800_000.0) * 1e6).round() as u64;
+            let before = if n == 0 { 0 } else { knots[n - 1] };
+            falls |= ns < before;
+            knots[n] = ns.max(before);
+        }
+        if falls {
+            notes.add("with percentiles that fall: each raised to the one before", || {
+                format!("{}, line {}", path.display(), table.line())
+            });
+        }
+        let key = [table.name(names[0])?, table.name(names[1])?, table.name(names[2])?].join("/");
+        of.insert(key, Durations(knots));
+    }
+    let mut median = [0; 7];
+    for (n, knot) in median.iter_mut().enumerate() {
+        *knot = median_of(of.values().map(|durations: &Durations| durations.0[n]).collect())
+            .ok_or_else(|| table.wrong("there are no rows").expected("one a function"))?;
+    }
+    Ok(DayDurations { of, median: Durations(median) })
+}
+
+fn read_memory(path: &Path) -> Result<Memory, TraceError> {
+    let mut table = Table::new(open(path)?, path)?;
+    let names = [table.column("HashOwner")?, table.column("HashApp")?];
+    let average = table.column("AverageAllocatedMb")?;
+    let mut mib = HashMap::new();
+    while table.next_row()? {
+        // whole MiB, as an instance's memory is configured
+        let app_mib = (table.number(average)?.ceil() as u32).max(1);
+        mib.insert([table.name(names[0])?, table.name(names[1])?].join("/"), app_mib);
+    }
+    let median_mib = median_of(mib.values().copied().collect())
+        .ok_or_else(|| table.wrong("there are no rows").expected("one an app"))?;
+    Ok(Memory { mib, median_mib, file: path.to_owned() })
+}
+
+fn median_of<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
+    values.sort_unstable();
+    values.get(values.len().saturating_sub(1) / 2).copied()
+}
