@@ -2,9 +2,11 @@
 
 pub mod completions;
 pub mod dev;
+pub mod estimate;
 pub mod invoke;
 pub mod list;
 pub mod new;
+pub mod profiles;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -35,6 +37,10 @@ enum Command {
     New(new::Options),
     /// List functions, their routes and settings
     List(list::Options),
+    /// Price use that you state, without running anything
+    Estimate(Box<estimate::Options>),
+    /// List providers' profiles, or print one with its sources
+    Profiles(profiles::Options),
     /// Print completions for a shell
     Completions(completions::Options),
 }
@@ -49,6 +55,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Invoke(options) => block_on(invoke::run(options)),
         Command::New(options) => new::run(&options).map(|()| ExitCode::SUCCESS),
         Command::List(options) => block_on(list::run(options)).map(|()| ExitCode::SUCCESS),
+        Command::Estimate(options) => estimate::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Profiles(options) => profiles::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Completions(options) => completions::run(&options).map(|()| ExitCode::SUCCESS),
     }
 }
