@@ -25,7 +25,7 @@ use crate::{
         routes::{Endpoint, Routes},
     },
     meter::Meter,
-    paths,
+    paths, profiles,
     reload::release::{Planned, Release},
 };
 
@@ -34,7 +34,7 @@ pub const DEFAULT_PROFILE: &str = "aws-lambda";
 
 /// What a command decides about its host.
 pub struct Setup {
-    /// The profile's name.
+    /// The profile's name, or the path of its file.
     pub profile: String,
     /// How the console talks.
     pub format: Format,
@@ -60,8 +60,7 @@ impl Host {
     /// # Errors
     /// When there is no such profile, or the operating system refuses what it needs.
     pub fn new(setup: Setup) -> Result<Arc<Self>, Error> {
-        let profile = Profile::named(&setup.profile).map_err(|why| Error::bad_input(why.to_string()))?;
-        let profile = Arc::new(profile);
+        let profile = Arc::new(profiles::find(&setup.profile)?);
         let clock = SystemClock::shared();
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;

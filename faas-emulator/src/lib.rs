@@ -9,7 +9,7 @@
 //!
 //! - [`commands`]: one file a command.
 //! - [`trigger`]: the outside world. [`gateway`]: HTTP to invocations and back.
-//! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs.
+//! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules.
 //! - [`reload`]: from saved source to served function.
 //! - [`console`]: what is said meanwhile.
 //!
@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod host;
 pub mod meter;
 pub mod paths;
+pub mod profiles;
 pub mod reload;
 pub mod trigger;
 

@@ -33,7 +33,7 @@ impl Meter {
 
     /// What is billed for an invocation. Counts nothing: that is done once, when it ends.
     pub fn charge(&self, record: &Record) -> Charge {
-        self.profile.billing.charge(record)
+        self.profile.charge(record)
     }
 
     /// What has been billed so far, exactly: without allowances, and not rounded to cents.
@@ -42,7 +42,7 @@ impl Meter {
         let billing = &self.profile.billing;
         let line = |(function, used): (&Arc<str>, &faas_core::billing::Quantities)| BillLine {
             function: function.to_string(),
-            requests: used.requests,
+            requests: u64::try_from(used.requests()).unwrap_or(u64::MAX),
             gb_seconds: used.gb_seconds(),
             cpu_ms: used.cpu_ms(),
             usd: billing.amount_usd(used),

@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use super::quantities::{Quantities, decimal, wall};
+use super::{
+    Use,
+    quantities::{Quantities, decimal},
+};
 use crate::{
     invocation::Record,
-    profile::{BilledTime, Billing},
+    profile::{Billing, Profile},
 };
 
 /// What is billed for one invocation, before allowances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charge {
-    /// The time that is billed, rounded by the provider's rule.
+    /// The time that is billed, rounded by the provider's rule: wall time where that is billed, else CPU time.
     pub billed: Duration,
     /// What it counts for.
     pub quantities: Quantities,
@@ -21,7 +24,7 @@ pub struct Charge {
     pub cost_usd: Decimal,
 }
 
-impl Billing {
+impl Profile {
     /// Prices one invocation.
     ///
     /// ```
@@ -38,40 +41,37 @@ impl Billing {
     ///     end: End::Replied { status: http::StatusCode::OK, is_fault: false },
     /// };
     /// // 16.7 ms of wall time are 17 on Lambda, at 128 MiB; on Workers 0.2 ms of CPU time count
-    /// let aws = Profile::named("aws-lambda")?.billing.charge(&record);
+    /// let aws = Profile::named("aws-lambda")?.charge(&record);
     /// assert_eq!((aws.billed, aws.cost_usd.to_string()), (Duration::from_millis(17), "0.0000002354167375".into()));
-    /// let cloudflare = Profile::named("cloudflare-workers")?.billing.charge(&record);
+    /// let cloudflare = Profile::named("cloudflare-workers")?.charge(&record);
     /// assert_eq!(cloudflare.billed, Duration::from_micros(200));
     /// # Ok::<(), faas_core::profile::UnknownProfile>(())
     /// ```
     pub fn charge(&self, record: &Record) -> Charge {
-        let quantities = Quantities::of(record, self);
-        if quantities.requests == 0 {
-            return Charge::default();
-        }
-        let billed = match &self.time {
-            BilledTime::WallByMemory(_) => wall(record, self),
-            BilledTime::Cpu(_) => record.usage.handler_cpu,
-        };
-        Charge { billed, quantities, cost_usd: self.amount_usd(&quantities) }
+        let Some(used) = Use::of(record) else { return Charge::default() };
+        let (billed, quantities) = self.count(&used);
+        Charge { billed, quantities, cost_usd: self.billing.amount_usd(&quantities) }
     }
+}
 
-    /// The price of these quantities, exact: no allowance, no plan, no rounding. The price of a sum is the sum of
-    /// the prices.
+impl Billing {
+    /// The price of these quantities at each meter's first price: no allowance, no plan, no rounding. The price of a
+    /// sum is the sum of the prices, to the last of a decimal's 28 digits where a unit does not divide.
     pub fn amount_usd(&self, quantities: &Quantities) -> Decimal {
-        let requests = Decimal::from(quantities.requests) * self.requests.usd_per_million.value.0
-            / Decimal::from(1_000_000);
-        // multiplied before it is divided: both are exact as long as the digits last
-        let time = match &self.time {
-            BilledTime::WallByMemory(time) => {
-                decimal(quantities.wall_mib_ns).saturating_mul(time.usd_per_gb_second.value.0)
-                    / Decimal::from(1024_u64 * 1_000_000_000)
+        let mut sum = Decimal::ZERO;
+        for meter in &self.meters {
+            let Some((measure, one)) = meter.counts.measure() else { continue };
+            let count = quantities.get(measure);
+            let Some(usd) = meter.usd.as_ref().or(meter.tiers.first().map(|tier| &tier.usd)) else {
+                continue;
+            };
+            if count == 0 || usd.value.0.is_zero() {
+                continue;
             }
-            BilledTime::Cpu(time) => {
-                decimal(quantities.cpu_ns).saturating_mul(time.usd_per_million_ms.value.0)
-                    / Decimal::from(1_000_000_u64 * 1_000_000)
-            }
-        };
-        requests.saturating_add(time).normalize()
+            // multiplied before it is divided: both are exact as long as the digits last
+            let divisor = Decimal::from(u128::from(one) * u128::from(meter.per));
+            sum = sum.saturating_add(decimal(count).saturating_mul(usd.value.0) / divisor);
+        }
+        sum.normalize()
     }
 }

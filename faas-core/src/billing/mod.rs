@@ -1,20 +1,31 @@
 //! From usage to dollars. Pure and exact: decimals and integers, no binary fractions; it observes and never decides.
 //!
 //! ```text
-//! Record ──Quantities::of──▶ Quantities ──Billing::amount_usd──▶ dollars, exact     (one invocation, or a session)
-//!                                │                └─ Billing::charge: both, for one invocation
-//!                                ▼ added up, by function: Ledger
-//!                            Invoice::of: a month's lines, allowances taken off, rounded to cents as providers do
+//! Record ──Use::of──▶ Use ──Profile::charge──▶ Charge: billed time, Quantities, dollars     (one invocation)
+//!                                    │ Quantities, added up by function: Ledger
+//!                                    │     └──Billing::amount_usd──▶ dollars, exact         (a session)
+//!                                    ▼
+//! Stated ──Profile::estimate──▶ Month ──Invoice::of──▶ lines, allowances taken off, rounded to cents  (a month)
 //! ```
 //!
-//! Usage is rounded for each invocation, by the provider's rule; money only on an invoice, line by line.
+//! Usage is rounded for each invocation, by the provider's rule (for each span of [`Active`] where instances are billed);
+//! money only on an invoice, line by line. No provider has code of its own here: their rules are data in
+//! [`profile`](crate::profile).
 
+mod active;
 mod charge;
+mod compare;
+mod estimate;
 mod invoice;
 mod ledger;
 mod quantities;
+mod usage;
 
+pub use active::Active;
 pub use charge::Charge;
-pub use invoice::{Allowances, Invoice, Line};
+pub use compare::{Compared, compare};
+pub use estimate::{Estimate, Messages, Provisioned, Snapshots, Stated};
+pub use invoice::{Allowances, Invoice, Line, Month};
 pub use ledger::Ledger;
-pub use quantities::Quantities;
+pub use quantities::{Measure, Quantities};
+pub use usage::Use;

@@ -1,68 +1,171 @@
-//! What a provider's meters count.
+//! What a provider's meters count, in whole numbers.
 
-use std::{
-    ops::{Add, AddAssign},
-    time::Duration,
-};
+use std::ops::{Add, AddAssign};
 
 use rust_decimal::Decimal;
 
-use crate::{
-    invocation::Record,
-    profile::{BilledTime, Billing},
-};
+use crate::{invocation::Record, profile::Counts, profile::Profile};
 
-/// Counts of what is billed, in whole numbers: adding loses nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Quantities {
-    /// Invocations that an instance served.
-    pub requests: u64,
-    /// Wall time, rounded as the provider does, times configured memory: nanoseconds times MiB.
-    pub wall_mib_ns: u128,
+/// What functions use of a provider. Each is counted in a unit so small that counts are whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// Requests, as they are billed.
+    Requests,
+    /// Billed memory times billed time: nanoseconds times MiB.
+    MemoryTime,
+    /// CPUs of instances times billed time: nanoseconds times thousandths of a CPU.
+    VcpuTime,
+    /// Clock of instances times billed time: nanoseconds times MHz.
+    ClockTime,
     /// CPU time of handlers in nanoseconds.
-    pub cpu_ns: u128,
+    CpuTime,
+    /// Billed files times billed time: nanoseconds times MiB.
+    ScratchTime,
+    /// Billed bytes of replies that stream.
+    Streamed,
+    /// Bytes that leave the provider's network.
+    Egress,
+    /// Memory kept ready: nanoseconds times MiB.
+    ProvisionedTime,
+    /// Billed memory times billed time on instances that are kept ready: nanoseconds times MiB.
+    ProvisionedUse,
+    /// Snapshots kept: nanoseconds times MiB.
+    SnapshotTime,
+    /// Instances started from snapshots, in MiB.
+    SnapshotRestored,
+    /// Servers: nanoseconds.
+    ServerTime,
 }
+
+const MEASURES: usize = Measure::ServerTime as usize + 1;
+const SECOND: u64 = 1_000_000_000;
+
+impl Counts {
+    /// What is measured for it, and how much of that is one; absent for what services count.
+    pub(super) fn measure(self) -> Option<(Measure, u64)> {
+        Some(match self {
+            Counts::Requests => (Measure::Requests, 1),
+            Counts::GbSeconds => (Measure::MemoryTime, 1024 * SECOND),
+            Counts::GbHours => (Measure::MemoryTime, 3600 * 1024 * SECOND),
+            Counts::VcpuSeconds => (Measure::VcpuTime, 1000 * SECOND),
+            Counts::GhzSeconds => (Measure::ClockTime, 1000 * SECOND),
+            Counts::CpuMs => (Measure::CpuTime, SECOND / 1000),
+            Counts::CpuHours => (Measure::CpuTime, 3600 * SECOND),
+            Counts::ScratchGbSeconds => (Measure::ScratchTime, 1024 * SECOND),
+            Counts::StreamGb => (Measure::Streamed, 1 << 30),
+            Counts::EgressGb => (Measure::Egress, 1 << 30),
+            Counts::ProvisionedGbSeconds => (Measure::ProvisionedTime, 1024 * SECOND),
+            Counts::ProvisionedUseGbSeconds => (Measure::ProvisionedUse, 1024 * SECOND),
+            Counts::SnapshotGbSeconds => (Measure::SnapshotTime, 1024 * SECOND),
+            Counts::SnapshotRestoreGb => (Measure::SnapshotRestored, 1024),
+            Counts::ServerHours => (Measure::ServerTime, 3600 * SECOND),
+            Counts::QueueOperations
+            | Counts::StorageGbMonths
+            | Counts::StorageWrites
+            | Counts::StorageReads
+            | Counts::KvReads
+            | Counts::KvWrites
+            | Counts::RowsRead
+            | Counts::RowsWritten
+            | Counts::Named => return None,
+        })
+    }
+}
+
+/// Counts of what is billed, in whole numbers: adding loses nothing, in whatever order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quantities([u128; MEASURES]);
 
 impl Quantities {
     /// What one invocation counts for. Nothing if no instance served it: providers do not bill what they turn away.
-    pub fn of(record: &Record, billing: &Billing) -> Self {
-        let (Some(spec), Some(_)) = (&record.spec, record.start) else {
-            return Quantities::default();
-        };
-        Quantities {
-            requests: 1,
-            wall_mib_ns: wall(record, billing).as_nanos() * u128::from(spec.memory_mib),
-            cpu_ns: record.usage.handler_cpu.as_nanos(),
+    ///
+    /// Where a provider bills the time of an instance, this is the invocation's as if it had one for itself; what
+    /// overlaps is [`Active`](super::Active)'s.
+    pub fn of(record: &Record, profile: &Profile) -> Self {
+        super::Use::of(record).map_or(Quantities::default(), |used| profile.count(&used).1)
+    }
+
+    /// These and so much more.
+    #[must_use]
+    pub fn with(mut self, measure: Measure, count: u128) -> Self {
+        let sum = &mut self.0[measure as usize];
+        *sum = sum.saturating_add(count);
+        self
+    }
+
+    /// How much of one.
+    pub fn get(&self, measure: Measure) -> u128 {
+        self.0[measure as usize]
+    }
+
+    /// So many times as much.
+    #[must_use]
+    pub fn times(self, n: u128) -> Self {
+        Quantities(self.0.map(|count| count.saturating_mul(n)))
+    }
+
+    /// Only those of these measures.
+    #[must_use]
+    pub(super) fn only(mut self, is_kept: impl Fn(Measure) -> bool) -> Self {
+        for measure in Measure::ALL {
+            if !is_kept(measure) {
+                self.0[measure as usize] = 0;
+            }
         }
+        self
+    }
+
+    /// Requests.
+    pub fn requests(&self) -> u128 {
+        self.get(Measure::Requests)
     }
 
     /// Memory times time in GB-seconds; a GB is 1024 MiB.
     pub fn gb_seconds(&self) -> Decimal {
-        decimal(self.wall_mib_ns) / Decimal::from(1024) / Decimal::from(1_000_000_000)
+        self.units(Counts::GbSeconds)
     }
 
     /// CPU time in milliseconds.
     pub fn cpu_ms(&self) -> Decimal {
-        decimal(self.cpu_ns) / Decimal::from(1_000_000)
+        self.units(Counts::CpuMs)
+    }
+
+    /// How much a meter counts, in its unit. Nothing of what services count.
+    pub fn units(&self, counts: Counts) -> Decimal {
+        counts
+            .measure()
+            .map_or(Decimal::ZERO, |(measure, one)| decimal(self.get(measure)) / Decimal::from(one))
     }
 }
 
-/// Wall time of init and handler: one sum, rounded once.
-pub(super) fn wall(record: &Record, billing: &Billing) -> Duration {
-    let wall = record.usage.init_wall + record.usage.handler_wall;
-    match &billing.time {
-        BilledTime::WallByMemory(time) => round_up(wall, time.round_up_ms.value),
-        BilledTime::Cpu(_) => wall,
-    }
-}
+impl Measure {
+    const ALL: [Measure; MEASURES] = [
+        Measure::Requests,
+        Measure::MemoryTime,
+        Measure::VcpuTime,
+        Measure::ClockTime,
+        Measure::CpuTime,
+        Measure::ScratchTime,
+        Measure::Streamed,
+        Measure::Egress,
+        Measure::ProvisionedTime,
+        Measure::ProvisionedUse,
+        Measure::SnapshotTime,
+        Measure::SnapshotRestored,
+        Measure::ServerTime,
+    ];
 
-fn round_up(time: Duration, step_ms: u32) -> Duration {
-    let step_ns = u128::from(step_ms) * 1_000_000;
-    if step_ns == 0 {
-        return time;
+    /// Whether it grows with the billed wall time of invocations.
+    pub(super) fn is_wall_time(self) -> bool {
+        matches!(
+            self,
+            Measure::MemoryTime
+                | Measure::VcpuTime
+                | Measure::ClockTime
+                | Measure::ScratchTime
+                | Measure::ProvisionedUse
+        )
     }
-    let rounded_ns = time.as_nanos().div_ceil(step_ns) * step_ns;
-    u64::try_from(rounded_ns).map_or(Duration::MAX, Duration::from_nanos)
 }
 
 /// More than 96 bits of MiB-nanoseconds are some 100,000 years of a large host: there the count stays at its end.
@@ -76,18 +179,17 @@ pub(super) fn decimal(count: u128) -> Decimal {
 impl Add for Quantities {
     type Output = Quantities;
 
-    fn add(self, other: Self) -> Self {
-        Quantities {
-            requests: self.requests.saturating_add(other.requests),
-            wall_mib_ns: self.wall_mib_ns.saturating_add(other.wall_mib_ns),
-            cpu_ns: self.cpu_ns.saturating_add(other.cpu_ns),
-        }
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
     }
 }
 
 impl AddAssign for Quantities {
     fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
+        for (sum, more) in self.0.iter_mut().zip(other.0) {
+            *sum = sum.saturating_add(more);
+        }
     }
 }
 

@@ -3,17 +3,16 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::{
     Profile,
-    schema::{Billing, Limits, Scaling, Source},
+    builtin::{self, BuiltIn},
+    check,
+    facts::{facts, locate},
+    prices::Billing,
+    schema::{ColdStart, Cpu, Errors, Limits, Log, Scaling, Source},
 };
-
-const BUILT_IN: [(&str, &str); 2] = [
-    ("aws-lambda", include_str!("aws-lambda.toml")),
-    ("cloudflare-workers", include_str!("cloudflare-workers.toml")),
-];
 
 /// There is no built-in profile of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +20,19 @@ pub struct UnknownProfile(String);
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = Profile::names().collect();
-        write!(f, "there is no profile `{}`: choose one of {}", self.0, names.join(", "))
+        let names: Vec<String> = builtin::ALL
+            .iter()
+            .map(|built_in| match built_in.aliases {
+                [] => built_in.name.to_owned(),
+                aliases => format!("{} ({})", built_in.name, aliases.join(", ")),
+            })
+            .collect();
+        write!(
+            f,
+            "there is no profile `{}`: choose one of {}; or give the path of a file of your own, such as ./mine.toml",
+            self.0,
+            names.join(", ")
+        )
     }
 }
 
@@ -54,13 +64,26 @@ struct File {
     sources: BTreeMap<String, Source>,
     limits: Limits,
     scaling: Scaling,
+    #[serde(default)]
+    cpu: Cpu,
+    #[serde(default)]
+    cold_starts: Vec<ColdStart>,
+    #[serde(default)]
+    errors: Errors,
+    #[serde(default)]
+    log: Log,
     billing: Billing,
 }
 
 impl Profile {
     /// The names of the built-in profiles.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        BUILT_IN.iter().map(|(name, _)| *name)
+        builtin::ALL.iter().map(|built_in| built_in.name)
+    }
+
+    /// Other names that [`named`](Self::named) takes for a built-in profile.
+    pub fn aliases(name: &str) -> &'static [&'static str] {
+        builtin::ALL.iter().find(|built_in| built_in.name == name).map_or(&[], |built_in| built_in.aliases)
     }
 
     /// The built-in profile of that name.
@@ -68,15 +91,18 @@ impl Profile {
     /// # Errors
     /// When there is none; the error lists those that there are.
     pub fn named(name: &str) -> Result<Self, UnknownProfile> {
-        let (name, text) =
-            BUILT_IN.iter().find(|(n, _)| *n == name).ok_or_else(|| UnknownProfile(name.to_owned()))?;
+        let BuiltIn { name, text, .. } = builtin::ALL
+            .iter()
+            .find(|built_in| built_in.name == name || built_in.aliases.contains(&name))
+            .ok_or_else(|| UnknownProfile(name.to_owned()))?;
         Ok(Self::parse(name, text).expect("the built-in profiles are tested"))
     }
 
     /// Reads a profile's TOML.
     ///
     /// # Errors
-    /// The first thing that is wrong with it, with its line.
+    /// The first thing that is wrong with it, with its line: what is not TOML, unknown, of the wrong type, without its
+    /// source, or in contradiction to something else.
     pub fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
         let error = |at: Option<usize>, what: String| ProfileError {
             name: name.to_owned(),
@@ -85,30 +111,40 @@ impl Profile {
         };
         let from_toml = |e: toml::de::Error| error(e.span().map(|span| span.start), e.message().to_owned());
         let table = DeTable::parse(text).map_err(from_toml)?;
-        let File { title, sources, limits, scaling, billing } = toml::from_str(text).map_err(from_toml)?;
-        if let Some((at, missing)) = unknown_source(table.get_ref(), &sources) {
-            let known: Vec<&str> = sources.keys().map(String::as_str).collect();
-            return Err(error(
-                Some(at),
-                format!(
-                    "there is no source `{missing}`: add [sources.{missing}], or name one of {}",
-                    known.join(", ")
-                ),
-            ));
+        let file: File = toml::from_str(text).map_err(from_toml)?;
+        let facts = facts(table.get_ref(), &file.sources).map_err(|missing| {
+            let known: Vec<&str> = file.sources.keys().map(String::as_str).collect();
+            let what = format!(
+                "there is no source `{0}`: add [sources.{0}], or name one of {1}",
+                missing.source,
+                known.join(", ")
+            );
+            error(Some(missing.at), what)
+        })?;
+        let File { title, sources, limits, scaling, cpu, cold_starts, errors, log, billing } = file;
+        let profile = Profile {
+            name: name.to_owned(),
+            title,
+            sources,
+            limits,
+            scaling,
+            cpu,
+            cold_starts,
+            errors,
+            log,
+            billing,
+            facts,
+        };
+        match check::check(&profile) {
+            Ok(()) => Ok(profile),
+            Err(wrong) => Err(error(locate(table.get_ref(), &wrong.path), wrong.what)),
         }
-        Ok(Profile { name: name.to_owned(), title, sources, limits, scaling, billing })
     }
-}
 
-/// Where a `source = "…"` names none of the sources.
-fn unknown_source(table: &DeTable<'_>, sources: &BTreeMap<String, Source>) -> Option<(usize, String)> {
-    table.iter().find_map(|(key, value)| match value.get_ref() {
-        DeValue::Table(inner) => unknown_source(inner, sources),
-        DeValue::String(source) if key.get_ref() == "source" && !sources.contains_key(source.as_ref()) => {
-            Some((value.span().start, source.to_string()))
-        }
-        _ => None,
-    })
+    /// Whether the source of that name has been read, as opposed to remembered or assumed.
+    pub fn is_verified(&self, source: &str) -> bool {
+        self.sources.get(source).is_some_and(|source| source.verified)
+    }
 }
 
 #[cfg(test)]
@@ -117,15 +153,19 @@ mod tests {
 
     #[test]
     fn the_built_in_profiles_can_be_read() {
-        for name in Profile::names() {
+        for BuiltIn { name, aliases, text } in builtin::ALL {
             let profile = Profile::named(name).expect("it is in the list");
-            assert_eq!(profile.name, name);
-            for source in profile.sources.keys() {
-                let text = BUILT_IN.iter().find(|(n, _)| *n == name).expect("as above").1;
+            assert_eq!(profile.name, *name);
+            for alias in *aliases {
+                assert_eq!(Profile::named(alias).expect("it is in the list"), profile);
+            }
+            for (source, is) in &profile.sources {
                 assert!(
                     text.contains(&format!("source = \"{source}\"")),
                     "{name} has a source for nothing: {source}"
                 );
+                let is_doubtful = ["recalled", "assum"].iter().any(|word| is.title.contains(word));
+                assert_eq!(is.verified, !is_doubtful, "{name}: {source}");
             }
         }
     }
@@ -133,24 +173,42 @@ mod tests {
     #[test]
     fn a_wrong_name_is_told_with_the_right_ones() {
         let error = Profile::named("aws").expect_err("there is none");
-        insta::assert_snapshot!(error, @"there is no profile `aws`: choose one of aws-lambda, cloudflare-workers");
+        insta::assert_snapshot!(error, @"there is no profile `aws`: choose one of aws-lambda (aws-lambda-x86), aws-lambda-arm (aws-lambda-arm64), cloudflare-workers (cloudflare-workers-paid), cloudflare-workers-free, google-cloud-run-functions (google-cloud-run-functions-gen2, gcf-gen2), google-cloud-run-functions-gen1 (google-cloud-functions-gen1, gcf-gen1), azure-functions (azure-functions-consumption, azure-consumption), azure-functions-flex (azure-flex), vercel-fluid (vercel), fastly-compute (fastly), deno-deploy (deno), own; or give the path of a file of your own, such as ./mine.toml");
     }
 
     /// The error of a built-in file in which one thing was replaced.
     fn broken(from: &str, to: &str) -> String {
-        let text = BUILT_IN[0].1;
+        let text = builtin::ALL[0].text;
         assert!(text.contains(from), "{from} is in the file");
         Profile::parse("mine", &text.replacen(from, to, 1)).expect_err("it is broken").to_string()
     }
 
     #[test]
     fn what_is_wrong_with_a_file_is_told_with_its_line() {
-        insta::assert_snapshot!(broken("max_instances = { value = 1000", "max_instances = { value = -1"), @"profile `mine`, line 44: invalid value: integer `-1`, expected u32");
-        insta::assert_snapshot!(broken("[scaling]", "[scaling]\nmax_instance = 1"), @"profile `mine`, line 42: unknown field `max_instance`, expected one of `instance_concurrency`, `max_instances`, `max_queued`, `keep_alive_ms`");
-        insta::assert_snapshot!(broken("value = \"0.20\"", "value = 0.20"), @"profile `mine`, line 49: invalid type: floating point `0.2`, expected a string");
-        insta::assert_snapshot!(broken("value = \"0.20\"", "value = \"20 ct\""), @r#"profile `mine`, line 49: "20 ct" is no price: write it as "0.0000166667""#);
-        insta::assert_snapshot!(broken("source = \"stellar\"", "source = \"hearsay\""), @"profile `mine`, line 45: there is no source `hearsay`: add [sources.hearsay], or name one of init-billing, lifecycle, pricing, quotas, scaling, stellar");
-        insta::assert_snapshot!(broken("[limits.memory_mib]", "[limits.memory]"), @"profile `mine`, line 22: unknown field `memory`, expected one of `memory_mib`, `timeout_ms`, `cpu_ms`, `init_ms`, `request_bytes`, `reply_bytes`");
+        insta::assert_snapshot!(broken("max_instances = { value = 1000", "max_instances = { value = -1"), @"profile `mine`, line 94: invalid value: integer `-1`, expected u32");
+        insta::assert_snapshot!(broken("[scaling]", "[scaling]\nmax_instance = 1"), @"profile `mine`, line 92: unknown field `max_instance`, expected one of `instance_concurrency`, `default_concurrency`, `max_instances`, `max_function_instances`, `burst_instances`, `burst_window_ms`, `requests_per_second_per_instance`, `max_queued`, `max_wait_ms`, `keep_alive_ms`, `keep_alive_max_ms`");
+        insta::assert_snapshot!(broken("value = \"0.20\"", "value = 0.20"), @"profile `mine`, line 171: invalid type: floating point `0.2`, expected a string");
+        insta::assert_snapshot!(broken("value = \"0.20\"", "value = \"20 ct\""), @r#"profile `mine`, line 171: "20 ct" is no price: write it as "0.0000166667""#);
+        insta::assert_snapshot!(broken("source = \"stellar\"", "source = \"hearsay\""), @"profile `mine`, line 98: there is no source `hearsay`: add [sources.hearsay], or name one of dynamodb, init-billing, lambda-perf, lifecycle, memory, pricing, quotas, recalled, scaling, sqs, stellar, tiers");
+        insta::assert_snapshot!(broken("[limits.memory_mib]", "[limits.memory]"), @"profile `mine`, line 41: unknown field `memory`, expected one of `memory_mib`, `timeout_ms`, `cpu_ms`, `init_ms`, `request_bytes`, `reply_bytes`, `stream_reply_bytes`, `event_bytes`, `scratch_mib`, `env_bytes`, `package_bytes`, `unpacked_bytes`, `subrequests`, `connections`, `open_files`, `threads`, `url_bytes`, `header_bytes`, `requests_per_day`, `requests_per_minute`");
+        insta::assert_snapshot!(broken("counts = \"requests\"", "counts = \"calls\""), @"profile `mine`, line 170: unknown variant `calls`, expected one of `requests`, `gb_seconds`, `gb_hours`, `vcpu_seconds`, `ghz_seconds`, `cpu_ms`, `cpu_hours`, `scratch_gb_seconds`, `stream_gb`, `egress_gb`, `provisioned_gb_seconds`, `provisioned_use_gb_seconds`, `snapshot_gb_seconds`, `snapshot_restore_gb`, `server_hours`, `queue_operations`, `storage_gb_months`, `storage_writes`, `storage_reads`, `kv_reads`, `kv_writes`, `rows_read`, `rows_written`, `named`");
         insta::assert_snapshot!(broken("title =", "title"), @"profile `mine`, line 2: key with no value, expected `=`");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_told_with_its_line() {
+        insta::assert_snapshot!(broken("max = { value = 10240", "max = { value = 64"), @"profile `mine`, line 43: min is 128, which is more than max, 64");
+        insta::assert_snapshot!(broken("default = { value = 3000", "default = { value = 900001"), @"profile `mine`, line 47: default is 900001, which is more than max, 900000");
+        insta::assert_snapshot!(broken("up_to = { value = 15000000000", "up_to = { value = 1"), @"profile `mine`, line 186: tiers ascend: up_to is 1, and must be more than 6000000000");
+        insta::assert_snapshot!(broken("up_to = { value = 15000000000, source = \"tiers\" }\n", ""), @"profile `mine`, line 185: a tier without up_to has no end: only the last may have none");
+        insta::assert_snapshot!(broken("usd = { value = \"0.0000166667\", source = \"pricing\" }\n", "usd = { value = \"1\", source = \"pricing\" }\n\n[[billing.meters.tiers]]\nup_to = { value = 7, source = \"pricing\" }\nusd = { value = \"2\", source = \"pricing\" }\n"), @"profile `mine`, line 186: tiers ascend: up_to is 7, and must be more than 6000000000");
+        insta::assert_snapshot!(broken("usd = { value = \"0.20\", source = \"pricing\" }\n", ""), @"profile `mine`, line 168: meter `requests` has no price: add usd, or tiers");
+        insta::assert_snapshot!(broken("per = 1000000", "per = 0"), @"profile `mine`, line 172: a price is for one or more: write `per = 1`, or leave it out");
+        insta::assert_snapshot!(broken("[billing.scratch]\nincluded_mib = { value = 512, source = \"pricing\" }\n", ""), @"profile `mine`, line 192: meter `ephemeral storage` needs [billing.time] and [billing.scratch]");
+        insta::assert_snapshot!(broken("counts = \"scratch_gb_seconds\"", "counts = \"egress_gb\""), @"profile `mine`, line 149: no meter follows this rule: add one that counts what [billing.scratch] is about");
+        insta::assert_snapshot!(broken("name = \"duration\"", "name = \"requests\""), @"profile `mine`, line 177: there are two meters `requests`: give each a name of its own");
+        insta::assert_snapshot!(broken("round_up_ms = { value = 1,", "round_up_ms = { value = 0,"), @"profile `mine`, line 143: nothing can be rounded up to steps of 0: leave it out");
+        insta::assert_snapshot!(broken("p90_us = { value = 21400", "p90_us = { value = 1"), @"profile `mine`, line 107: p90_us is 1, which is less than p50_us, 16000");
+        insta::assert_snapshot!(broken("burst_window_ms = { value = 10000, source = \"scaling\" }\n", ""), @"profile `mine`, line 95: burst_instances needs burst_window_ms beside it");
     }
 }

@@ -1,17 +1,33 @@
 //! Provider profiles: limits, scaling and prices that belong together, switched together.
 //!
-//! A profile is data: one TOML file a provider, in which every number names its source. `schema` is what such a file
-//! may say, `load` reads one and tells what is wrong with it, `resolve` makes a function's settings of what the
-//! function asks for and what the provider gives. Prices are applied by [`billing`](crate::billing).
+//! A profile is data: one TOML file a provider, in which every number names its source.
+//!
+//! ```text
+//! schema, prices   what such a file may say           load      reads one, and tells what is wrong with it
+//! facts            what it says, entry by entry       check     what contradicts what
+//! resolve          a function's settings: what it asks for and what the provider gives
+//! builtin          those that come along
+//! ```
+//!
+//! Prices are applied by [`billing`](crate::billing).
 
+mod builtin;
+mod check;
+mod facts;
 mod load;
+mod prices;
 mod resolve;
 mod schema;
 
+pub use facts::Fact;
 pub use load::{ProfileError, UnknownProfile};
+pub use prices::{
+    Billing, Counts, EventRule, MemoryOf, MemoryRule, Meter, Of, Plan, ProvisionedRule, Quantity, QueueRule,
+    ScratchRule, Servers, SnapshotRule, StreamRule, Tier, TimeRule,
+};
 pub use resolve::Unsupported;
 pub use schema::{
-    BilledTime, Billing, CpuTime, Limits, Plan, Range, Requests, Scaling, Source, Sourced, Usd, WallByMemory,
+    ColdStart, Cpu, ErrorShape, Errors, Limits, Log, Range, Scaling, Source, Sourced, Step, Usd,
 };
 
 use std::collections::BTreeMap;
@@ -37,6 +53,16 @@ pub struct Profile {
     pub limits: Limits,
     /// How instances come and go.
     pub scaling: Scaling,
+    /// How much CPU an instance has.
+    pub cpu: Cpu,
+    /// How long starts take.
+    pub cold_starts: Vec<ColdStart>,
+    /// What clients get when something is wrong.
+    pub errors: Errors,
+    /// What is written to a function's log.
+    pub log: Log,
     /// What is billed, and for how much.
     pub billing: Billing,
+    /// All of the above as it was written, each entry with its source.
+    pub facts: Vec<Fact>,
 }

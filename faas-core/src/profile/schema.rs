@@ -1,4 +1,7 @@
-//! What a profile's file may say. Plain data; nothing here decides.
+//! What a profile's file may say of limits, scaling, starts and errors. Plain data; nothing here decides. Prices are in
+//! [`super::prices`].
+
+use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -40,7 +43,7 @@ pub struct Range<T> {
     pub max: Option<Sourced<T>>,
 }
 
-/// What a function may use. What is absent is not limited.
+/// What a function may use. What is absent is not limited, or nobody says how.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -56,82 +59,175 @@ pub struct Limits {
     pub request_bytes: Option<Range<u64>>,
     /// A reply's body in bytes.
     pub reply_bytes: Option<Range<u64>>,
+    /// A reply's body in bytes where it streams.
+    pub stream_reply_bytes: Option<Range<u64>>,
+    /// An asynchronous event in bytes.
+    pub event_bytes: Option<Range<u64>>,
+    /// Files of an instance in MiB.
+    pub scratch_mib: Option<Range<u32>>,
+    /// Environment variables together, in bytes.
+    pub env_bytes: Option<Sourced<u64>>,
+    /// The code as it is uploaded, in bytes.
+    pub package_bytes: Option<Sourced<u64>>,
+    /// The code unpacked, in bytes.
+    pub unpacked_bytes: Option<Sourced<u64>>,
+    /// Requests that one invocation may make.
+    pub subrequests: Option<Sourced<u64>>,
+    /// Connections that one invocation may have open.
+    pub connections: Option<Sourced<u64>>,
+    /// Files that an instance may have open.
+    pub open_files: Option<Sourced<u64>>,
+    /// Threads of an instance.
+    pub threads: Option<Sourced<u64>>,
+    /// A request's URL in bytes.
+    pub url_bytes: Option<Sourced<u64>>,
+    /// A request's headers in bytes.
+    pub header_bytes: Option<Sourced<u64>>,
+    /// Requests of an account in a day.
+    pub requests_per_day: Option<Sourced<u64>>,
+    /// Requests of an account in a minute.
+    pub requests_per_minute: Option<Sourced<u64>>,
 }
 
-/// How instances come and go. What is absent is not limited.
+/// How instances come and go. What is absent is not limited, or nobody says how.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scaling {
     /// The most invocations that one instance serves at a time.
     pub instance_concurrency: Option<Sourced<u32>>,
+    /// How many it serves at a time unless told otherwise.
+    pub default_concurrency: Option<Sourced<u32>>,
     /// Instances of all functions together.
     pub max_instances: Option<Sourced<u32>>,
+    /// Instances of one function.
+    pub max_function_instances: Option<Sourced<u32>>,
+    /// How many instances of a function may be added in each [`burst_window_ms`](Self::burst_window_ms).
+    pub burst_instances: Option<Sourced<u32>>,
+    /// What [`burst_instances`](Self::burst_instances) is counted in, in milliseconds.
+    pub burst_window_ms: Option<Sourced<u64>>,
+    /// Requests a second for each instance that there may be.
+    pub requests_per_second_per_instance: Option<Sourced<u32>>,
     /// How many invocations of a function may wait for capacity.
     pub max_queued: Option<Sourced<usize>>,
+    /// How long they may wait, in milliseconds.
+    pub max_wait_ms: Option<Sourced<u64>>,
     /// How long an idle instance is kept, in milliseconds; until its room is needed when absent.
     pub keep_alive_ms: Option<Sourced<u64>>,
+    /// How long it is kept at most, where that varies.
+    pub keep_alive_max_ms: Option<Sourced<u64>>,
 }
 
-/// What is billed.
+/// How much CPU an instance has. Prices may depend on it, and so does how fast a function runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cpu {
+    /// So much memory has one CPU, and CPU grows with memory.
+    pub mib_per_vcpu: Option<Sourced<u32>>,
+    /// Thousandths of a CPU by memory.
+    pub milli_vcpus: Option<Sourced<Vec<Step>>>,
+    /// The CPU's clock by memory, in MHz.
+    pub mhz: Option<Sourced<Vec<Step>>>,
+}
+
+/// What an instance of this memory has. One between two steps has what the larger has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Up to this memory,
+    pub memory_mib: u32,
+    /// this much.
+    pub has: u32,
+}
+
+impl Cpu {
+    /// Thousandths of a CPU that an instance of this memory has; 0 where nothing says.
+    pub fn milli_vcpus(&self, memory_mib: u32) -> u32 {
+        match (&self.milli_vcpus, &self.mib_per_vcpu) {
+            (Some(steps), _) => at(&steps.value, memory_mib),
+            (None, Some(per)) => {
+                let milli = u64::from(memory_mib) * 1000 / u64::from(per.value.max(1));
+                u32::try_from(milli).unwrap_or(u32::MAX)
+            }
+            (None, None) => 0,
+        }
+    }
+
+    /// The clock of an instance of this memory; 0 where nothing says.
+    pub fn mhz(&self, memory_mib: u32) -> u32 {
+        self.mhz.as_ref().map_or(0, |steps| at(&steps.value, memory_mib))
+    }
+}
+
+fn at(steps: &[Step], memory_mib: u32) -> u32 {
+    let step = steps.iter().find(|step| step.memory_mib >= memory_mib).or(steps.last());
+    step.map_or(0, |step| step.has)
+}
+
+/// How long starts take: percentiles of a distribution, in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Billing {
-    /// By the request.
-    pub requests: Requests,
-    /// By time.
-    pub time: BilledTime,
-    /// By the month, whatever is used.
-    pub plan: Option<Plan>,
+pub struct ColdStart {
+    /// What was measured: whose init, or what a client sees.
+    pub what: String,
+    /// Half of them take at most this.
+    pub p50_us: Sourced<u64>,
+    /// Nine of ten.
+    pub p90_us: Option<Sourced<u64>>,
+    /// 99 of a hundred.
+    pub p99_us: Option<Sourced<u64>>,
+    /// All that were measured.
+    pub max_us: Option<Sourced<u64>>,
 }
 
-/// A price by the request.
+/// What clients get when something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Errors {
+    /// Too many at once.
+    pub throttled: Option<ErrorShape>,
+    /// Too many today.
+    pub daily_cap: Option<ErrorShape>,
+    /// The function failed.
+    pub failed: Option<ErrorShape>,
+    /// Wall time ran out.
+    pub timed_out: Option<ErrorShape>,
+    /// CPU time ran out.
+    pub cpu_exceeded: Option<ErrorShape>,
+    /// The request's body is too large.
+    pub request_too_large: Option<ErrorShape>,
+    /// The reply's body is too large.
+    pub reply_too_large: Option<ErrorShape>,
+}
+
+/// What a client gets.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Requests {
-    /// Dollars for a million.
-    pub usd_per_million: Sourced<Usd>,
-    /// Requests a month that the account does not pay.
-    pub included: Option<Sourced<u64>>,
+pub struct ErrorShape {
+    /// The status.
+    pub status: Sourced<u16>,
+    /// The provider's own number for it, as its pages and documentation have it.
+    pub code: Option<Sourced<u32>>,
+    /// The body.
+    pub body: Option<Sourced<String>>,
+    /// Headers.
+    pub headers: Option<Sourced<BTreeMap<String, String>>>,
 }
 
-/// Which time is billed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BilledTime {
-    /// Wall time of init and handler, times the memory that is configured.
-    WallByMemory(WallByMemory),
-    /// CPU time of the handler.
-    Cpu(CpuTime),
-}
-
-/// A price of wall time by memory.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// Lines that the provider writes to a function's log. `{id}`, `{duration_ms}`, `{billed_ms}`, `{memory_mib}`, `{used_mib}`
+/// and `{init_ms}` stand for what they say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WallByMemory {
-    /// Dollars for a GB-second; a GB is 1024 MiB.
-    pub usd_per_gb_second: Sourced<Usd>,
-    /// GB-seconds a month that the account does not pay.
-    pub included_gb_seconds: Option<Sourced<u64>>,
-    /// The time of an invocation is rounded up to a multiple of this, in milliseconds.
-    pub round_up_ms: Sourced<u32>,
-}
-
-/// A price of CPU time.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CpuTime {
-    /// Dollars for a million milliseconds.
-    pub usd_per_million_ms: Sourced<Usd>,
-    /// Milliseconds a month that the account does not pay.
-    pub included_ms: Option<Sourced<u64>>,
-}
-
-/// A fixed price.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// Dollars a month.
-    pub usd_per_month: Sourced<Usd>,
+pub struct Log {
+    /// Before an invocation.
+    pub start: Option<Sourced<String>>,
+    /// After it.
+    pub end: Option<Sourced<String>>,
+    /// What it used.
+    pub report: Option<Sourced<String>>,
+    /// What it used, after a cold start.
+    pub report_cold: Option<Sourced<String>>,
+    /// An init that failed.
+    pub init_failed: Option<Sourced<String>>,
 }
 
 /// Dollars, exact. Written as a string, so that no binary fraction comes between: `"0.20"`.

@@ -118,9 +118,14 @@ pub(crate) fn run(total: u64, mut look: impl FnMut(u64, Held)) -> Report {
         let (clock, seen) = (SystemClock::shared(), Arc::new(Seen::default()));
         let config = wasmer::Config { seed: Some([7; 32]), ..wasmer::Config::default() };
         let runtime = wasmer::Runtime::new(config, clock.clone(), seen.clone()).expect("a runtime");
-        let limits = Limits { max_instances: 64, max_queued: 1000, max_wait: Duration::from_secs(60) };
-        let keep_alive = Box::new(FixedTtl(Duration::from_millis(50)));
-        let scheduler = Scheduler::new(Config { limits, keep_alive }, clock.clone(), seen.clone());
+        let limits = Limits {
+            max_instances: 64,
+            max_queued: 1000,
+            max_wait: Duration::from_secs(60),
+            ..Limits::LAPTOP
+        };
+        let policy = Box::new(FixedTtl(Duration::from_millis(50)));
+        let scheduler = Scheduler::new(Config { limits, policy }, clock.clone(), seen.clone());
         let (good, hostile) = (functions::good(), functions::hostile());
         for Case { spec, wat, .. } in good.iter().chain(&hostile) {
             let wasm = wat::parse_str(wat).unwrap_or_else(|why| panic!("{}: {why}", spec.name));

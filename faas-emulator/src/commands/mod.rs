@@ -2,9 +2,11 @@
 
 pub mod completions;
 pub mod dev;
+pub mod estimate;
 pub mod invoke;
 pub mod list;
 pub mod new;
+pub mod profiles;
 pub mod simulate;
 
 use std::{process::ExitCode, sync::Arc};
@@ -36,6 +38,10 @@ enum Command {
     New(new::Options),
     /// List functions, their routes and settings
     List(list::Options),
+    /// Price use that you state, without running anything
+    Estimate(Box<estimate::Options>),
+    /// List providers' profiles, or print one with its sources
+    Profiles(profiles::Options),
     /// Replay a trace under several keep-alive policies, and compare what they would have cost
     Simulate(simulate::Options),
     /// Print completions for a shell
@@ -52,6 +58,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Invoke(options) => block_on(invoke::run(options)),
         Command::New(options) => new::run(&options).map(|()| ExitCode::SUCCESS),
         Command::List(options) => block_on(list::run(options)).map(|()| ExitCode::SUCCESS),
+        Command::Estimate(options) => estimate::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Profiles(options) => profiles::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Completions(options) => completions::run(&options).map(|()| ExitCode::SUCCESS),
     }

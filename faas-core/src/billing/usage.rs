@@ -1,0 +1,132 @@
+//! From what one invocation used to what it counts for: rounding, floors and sizes, by a profile's rules.
+
+use std::time::Duration;
+
+use super::quantities::{Measure, Quantities};
+use crate::{
+    invocation::Record,
+    profile::{MemoryOf, MemoryRule, Profile, TimeRule},
+};
+
+/// What one invocation used, or one span of time in which an instance was active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Use {
+    /// Wall time of start and init; zero for a warm start.
+    pub init_wall: Duration,
+    /// Wall time of the handler.
+    pub handler_wall: Duration,
+    /// CPU time of the handler.
+    pub handler_cpu: Duration,
+    /// Memory that is configured.
+    pub memory_mib: u32,
+    /// The most memory that was used.
+    pub memory_used_mib: u32,
+    /// CPUs of the instance in thousandths, where they are not the profile's for its memory.
+    pub milli_vcpus: Option<u32>,
+    /// Files of the instance, what is included counted too.
+    pub scratch_mib: u32,
+    /// Bytes of a reply that streams.
+    pub streamed_bytes: u64,
+    /// Bytes that leave the provider's network.
+    pub egress_bytes: u64,
+    /// Bytes of the event, if it is asynchronous.
+    pub event_bytes: Option<u64>,
+}
+
+impl Use {
+    /// What an invocation used; nothing if no instance served it. Where its reply went nobody here knows, so no
+    /// traffic is counted.
+    pub fn of(record: &Record) -> Option<Self> {
+        let (Some(spec), Some(_)) = (&record.spec, record.start) else { return None };
+        let usage = &record.usage;
+        let used_mib = usage.memory_peak_bytes.div_ceil(1 << 20);
+        Some(Use {
+            init_wall: usage.init_wall,
+            handler_wall: usage.handler_wall,
+            handler_cpu: usage.handler_cpu,
+            memory_mib: spec.memory_mib,
+            memory_used_mib: u32::try_from(used_mib).unwrap_or(u32::MAX),
+            ..Use::default()
+        })
+    }
+}
+
+impl Profile {
+    /// The time that is billed of it, and what it counts for.
+    pub(super) fn count(&self, used: &Use) -> (Duration, Quantities) {
+        let billing = &self.billing;
+        let wall = wall(used, billing.time.as_ref());
+        let ns = wall.as_nanos();
+        let memory_mib = memory_mib(used, billing.memory.as_ref());
+        let milli_vcpus = used.milli_vcpus.unwrap_or_else(|| self.cpu.milli_vcpus(memory_mib));
+        let scratch_mib = billing
+            .scratch
+            .as_ref()
+            .map_or(0, |rule| used.scratch_mib.saturating_sub(rule.included_mib.value));
+        let streamed = billing
+            .stream
+            .as_ref()
+            .map_or(0, |rule| used.streamed_bytes.saturating_sub(rule.included_bytes.value));
+        let requests = match (&billing.events, used.event_bytes) {
+            (Some(rule), Some(bytes)) => {
+                let further = bytes.saturating_sub(rule.first_bytes.value);
+                1 + further.div_ceil(rule.further_bytes.value)
+            }
+            _ => 1,
+        };
+        let quantities = Quantities::default()
+            .with(Measure::Requests, requests.into())
+            .with(Measure::MemoryTime, ns * u128::from(memory_mib))
+            .with(Measure::VcpuTime, ns * u128::from(milli_vcpus))
+            .with(Measure::ClockTime, ns * u128::from(self.cpu.mhz(memory_mib)))
+            .with(Measure::CpuTime, used.handler_cpu.as_nanos())
+            .with(Measure::ScratchTime, ns * u128::from(scratch_mib))
+            .with(Measure::Streamed, streamed.into())
+            .with(Measure::Egress, used.egress_bytes.into());
+        let billed = if billing.time.is_some() { wall } else { used.handler_cpu };
+        (billed, quantities)
+    }
+}
+
+/// Wall time as it is billed. Init and handler are one sum, rounded once.
+fn wall(used: &Use, rule: Option<&TimeRule>) -> Duration {
+    let Some(rule) = rule else { return used.init_wall + used.handler_wall };
+    let bills_init = rule.init.as_ref().is_some_and(|init| init.value);
+    let wall = if bills_init { used.init_wall + used.handler_wall } else { used.handler_wall };
+    rounded(wall, rule)
+}
+
+/// This time, rounded and raised as the rule says.
+pub(super) fn rounded(time: Duration, rule: &TimeRule) -> Duration {
+    let step_ms = rule.round_up_ms.as_ref().map_or(0, |step| step.value);
+    let min_ms = rule.min_ms.as_ref().map_or(0, |min| min.value);
+    round_up(time, step_ms).max(Duration::from_millis(min_ms.into()))
+}
+
+pub(super) fn round_up(time: Duration, step_ms: u32) -> Duration {
+    let step_ns = u128::from(step_ms) * 1_000_000;
+    if step_ns == 0 {
+        return time;
+    }
+    let rounded_ns = time.as_nanos().div_ceil(step_ns) * step_ns;
+    u64::try_from(rounded_ns).map_or(Duration::MAX, Duration::from_nanos)
+}
+
+/// Memory as it is billed.
+pub(super) fn memory_mib(used: &Use, rule: Option<&MemoryRule>) -> u32 {
+    let Some(rule) = rule else { return used.memory_mib };
+    let memory_mib = match rule.of.as_ref().map(|of| of.value) {
+        Some(MemoryOf::Used) => used.memory_used_mib,
+        Some(MemoryOf::Configured) | None => used.memory_mib,
+    };
+    let step = rule.round_up_mib.as_ref().map_or(1, |step| step.value.max(1));
+    let min = rule.min_mib.as_ref().map_or(0, |min| min.value);
+    let memory_mib = memory_mib.div_ceil(step).saturating_mul(step).max(min);
+    match &rule.sizes_mib {
+        Some(sizes) => {
+            let size = sizes.value.iter().find(|size| **size >= memory_mib).or(sizes.value.last());
+            size.copied().unwrap_or(memory_mib).max(memory_mib)
+        }
+        None => memory_mib,
+    }
+}
