@@ -104,6 +104,15 @@ impl Quantities {
         Quantities(self.0.map(|count| count.saturating_mul(n)))
     }
 
+    /// Without these, which are among them.
+    #[must_use]
+    pub fn less(mut self, part: Self) -> Self {
+        for (sum, part) in self.0.iter_mut().zip(part.0) {
+            *sum = sum.saturating_sub(part);
+        }
+        self
+    }
+
     /// Only those of these measures.
     #[must_use]
     pub(super) fn only(mut self, is_kept: impl Fn(Measure) -> bool) -> Self {

@@ -21,7 +21,7 @@ use crate::{
     invocation::{FunctionSpec, Start},
     policy::Policy,
     pool::{Decision, Effect, FunctionId, InstanceId, Limits, Pool, TicketId},
-    profile::Billing,
+    profile::Profile,
 };
 
 /// An invocation that arrives: nanoseconds, and which of the engine's apps it is for.
@@ -106,9 +106,9 @@ impl Engine {
     }
 
     /// Invocations arrive, in order of time.
-    pub(super) fn arrive(&mut self, arrivals: &[Arrival], billing: &Billing) {
+    pub(super) fn arrive(&mut self, arrivals: &[Arrival], profile: &Profile) {
         for arrival in arrivals {
-            self.advance(arrival.at, billing);
+            self.advance(arrival.at, profile);
             let function = self.apps[arrival.app as usize].id;
             let now = Time::from_unix_nanos(arrival.at);
             match self.pool.acquire(now, function, false, &mut self.effects) {
@@ -119,21 +119,21 @@ impl Engine {
                 Decision::Wait { ticket, .. } => {
                     self.waiting.insert(ticket, *arrival);
                 }
-                Decision::Refuse(_) => self.refuse(*arrival, billing),
+                Decision::Refuse(_) => self.refuse(*arrival, profile),
             }
             if !self.effects.is_empty() {
-                self.carry_out(arrival.at, billing);
+                self.carry_out(arrival.at, profile);
             }
         }
     }
 
     /// The trace ends here; who has arrived is served to the end.
-    pub(super) fn finish(&mut self, end: u64, billing: &Billing) {
+    pub(super) fn finish(&mut self, end: u64, profile: &Profile) {
         self.end = end;
-        self.advance(end, billing);
+        self.advance(end, profile);
         while !self.waiting.is_empty() {
             let Some(next) = self.next_due() else { break };
-            self.advance(next, billing);
+            self.advance(next, profile);
         }
         for n in 0..self.slots.len() {
             self.close_idle(n, end);
@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// Lets happen what is due until then.
-    fn advance(&mut self, until: u64, billing: &Billing) {
+    fn advance(&mut self, until: u64, profile: &Profile) {
         loop {
             let event = self.due.peek().map_or(u64::MAX, |Reverse(due)| due.0);
             let deadline = self.pool.next_deadline().map_or(u64::MAX, Time::unix_nanos);
@@ -183,12 +183,12 @@ impl Engine {
                 return; // both are at the end of time
             }
             if !self.effects.is_empty() {
-                self.carry_out(now.unix_nanos(), billing);
+                self.carry_out(now.unix_nanos(), profile);
             }
         }
     }
 
-    fn carry_out(&mut self, now: u64, billing: &Billing) {
+    fn carry_out(&mut self, now: u64, profile: &Profile) {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
@@ -212,14 +212,14 @@ impl Engine {
                         let app = &mut self.apps[arrival.app as usize];
                         app.cold_starts += 1;
                         self.counted.cold_starts += 1;
-                        self.counted.cold += app.meter.quantities(billing, Start::Cold, arrival.duration_ns);
+                        self.counted.cold += app.meter.quantities(profile, Start::Cold, arrival.duration_ns);
                         self.counted.not_warm +=
-                            app.meter.quantities(billing, Start::Warm, arrival.duration_ns);
+                            app.meter.quantities(profile, Start::Warm, arrival.duration_ns);
                     }
                 }
                 Effect::Refuse { ticket, .. } => {
                     if let Some(arrival) = self.waiting.remove(&ticket) {
-                        self.refuse(arrival, billing);
+                        self.refuse(arrival, profile);
                     }
                 }
                 Effect::Stop { instance, .. } => self.close_idle(instance.index(), now),
@@ -243,10 +243,10 @@ impl Engine {
         }
     }
 
-    fn refuse(&mut self, arrival: Arrival, billing: &Billing) {
+    fn refuse(&mut self, arrival: Arrival, profile: &Profile) {
         self.counted.refused += 1;
         let meter = &mut self.apps[arrival.app as usize].meter;
-        self.counted.not_warm += meter.quantities(billing, Start::Warm, arrival.duration_ns);
+        self.counted.not_warm += meter.quantities(profile, Start::Warm, arrival.duration_ns);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     billing::Quantities,
     clock::Time,
     invocation::{End, FunctionSpec, Record, Start, Usage},
-    profile::Billing,
+    profile::Profile,
 };
 
 /// Steps to a doubling: a bucket is 1.6 % wide.
@@ -113,13 +113,13 @@ impl Meter {
     }
 
     /// What an invocation of this duration counts for. Traces have no CPU time: it is taken to be the whole duration.
-    pub(super) fn quantities(&mut self, billing: &Billing, start: Start, duration_ns: u64) -> Quantities {
+    pub(super) fn quantities(&mut self, profile: &Profile, start: Start, duration_ns: u64) -> Quantities {
         let handler = std::time::Duration::from_nanos(duration_ns);
         let usage = &mut self.record.usage;
         (usage.handler_wall, usage.handler_cpu) = (handler, handler);
         usage.init_wall = if start == Start::Cold { self.init } else { std::time::Duration::ZERO };
         self.record.start = Some(start);
-        Quantities::of(&self.record, billing)
+        Quantities::of(&self.record, profile)
     }
 }
 
@@ -152,11 +152,7 @@ impl Counted {
 
     /// What all count for, if these would with every start warm.
     pub(super) fn billed(&self, all_warm: &Quantities) -> Quantities {
-        Quantities {
-            requests: all_warm.requests - self.not_warm.requests + self.cold.requests,
-            wall_mib_ns: all_warm.wall_mib_ns - self.not_warm.wall_mib_ns + self.cold.wall_mib_ns,
-            cpu_ns: all_warm.cpu_ns - self.not_warm.cpu_ns + self.cold.cpu_ns,
-        }
+        (*all_warm).less(self.not_warm) + self.cold
     }
 }
 

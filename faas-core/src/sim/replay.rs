@@ -225,20 +225,20 @@ impl Replay<'_> {
         // the largest is begun first: it is taken from the end
         tasks.sort_by_key(|task| task.weight);
         progress(Progress::Read(tasks.iter().map(|task| task.weight).sum()));
-        let (spread, billing) = (self.options.spread, &self.options.profile.billing);
+        let (spread, profile) = (self.options.spread, &self.options.profile);
         in_parallel(self.options.threads, tasks, |Task { shard, work, weight }| {
             match work {
-                Work::Counts(rows) => shard.run_counts(window.from, &rows, spread, billing),
-                Work::Exact(rows) => shard.run_exact(&rows, billing),
+                Work::Counts(rows) => shard.run_counts(window.from, &rows, spread, profile),
+                Work::Exact(rows) => shard.run_exact(&rows, profile),
             }
             progress(Progress::Replayed(weight));
         });
     }
 
     fn finish(&mut self, end: u64) {
-        let billing = &self.options.profile.billing;
+        let profile = &self.options.profile;
         let shards: Vec<&mut Shard> = self.shards.iter_mut().collect();
-        in_parallel(self.options.threads, shards, |shard| shard.finish(end, billing));
+        in_parallel(self.options.threads, shards, |shard| shard.finish(end, profile));
     }
 
     fn report(&self, trace: &Trace, end: u64) -> Report {
@@ -249,7 +249,7 @@ impl Replay<'_> {
             } else {
                 self.shards.iter().filter_map(|shard| shard.outcomes().nth(n)).collect()
             };
-            policies.push(PolicyReport::of(*policy, &self.options.profile.billing, outcomes.into_iter()));
+            policies.push(PolicyReport::of(*policy, &self.options.profile, outcomes.into_iter()));
         }
         Report::new(trace, self.options, end, policies)
     }

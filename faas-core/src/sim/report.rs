@@ -12,7 +12,7 @@ use super::{
 use crate::{
     billing::Quantities,
     policy::PolicyKind,
-    profile::{BilledTime, Billing},
+    profile::{Counts, Profile},
 };
 
 /// What one policy made of the trace.
@@ -47,7 +47,7 @@ pub struct PolicyReport {
 impl PolicyReport {
     pub(super) fn of<'a>(
         policy: PolicyKind,
-        billing: &Billing,
+        profile: &Profile,
         outcomes: impl Iterator<Item = Outcome<'a>>,
     ) -> Self {
         let (mut counted, mut all_warm) = (Counted::default(), Quantities::default());
@@ -74,7 +74,7 @@ impl PolicyReport {
             app_cold_share_p99: p99,
             delay_ms_p50: ms(50),
             delay_ms_p99: ms(99),
-            cost_usd: billing.amount_usd(&counted.billed(&all_warm)),
+            cost_usd: profile.billing.amount_usd(&counted.billed(&all_warm)),
         }
     }
 
@@ -111,7 +111,13 @@ impl Report {
             ("profile", options.profile.name.clone().into()),
         ];
         let mut notes: Vec<String> = trace.notes.lines().collect();
-        if matches!(options.profile.billing.time, BilledTime::Cpu(_)) {
+        if options
+            .profile
+            .billing
+            .meters
+            .iter()
+            .any(|meter| matches!(meter.counts, Counts::CpuMs | Counts::CpuHours))
+        {
             notes.push(
                 "traces have no CPU time: whole durations are billed as such, the most it can be".into(),
             );

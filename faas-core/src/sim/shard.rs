@@ -16,7 +16,7 @@ use super::{
 use crate::{
     billing::Quantities,
     invocation::{FunctionSpec, Start},
-    profile::Billing,
+    profile::Profile,
 };
 
 /// A function's place in a key; the rest is the nanosecond of the minute, 36 bits.
@@ -103,7 +103,7 @@ impl Shard {
         from: u64,
         rows: &[(u32, &Counts)],
         spread: Spread,
-        billing: &Billing,
+        profile: &Profile,
     ) {
         let mut next = vec![0; rows.len()];
         loop {
@@ -129,33 +129,33 @@ impl Shard {
                 let at = begin + (key >> PLACE_BITS);
                 self.arrivals.push(Arrival { at, duration_ns, app: function.app });
             }
-            self.give(billing);
+            self.give(profile);
         }
     }
 
     /// Replays invocations whose moments are known, in order of time: each with its app's place.
-    pub(super) fn run_exact(&mut self, rows: &[(u32, Exact)], billing: &Billing) {
+    pub(super) fn run_exact(&mut self, rows: &[(u32, Exact)], profile: &Profile) {
         self.arrivals.clear();
         let arrivals =
             rows.iter().map(|(app, row)| Arrival { at: row.at, duration_ns: row.duration_ns, app: *app });
         self.arrivals.extend(arrivals);
-        self.give(billing);
+        self.give(profile);
     }
 
-    fn give(&mut self, billing: &Billing) {
+    fn give(&mut self, profile: &Profile) {
         for arrival in &self.arrivals {
             let app = &mut self.apps[arrival.app as usize];
             app.invocations += 1;
-            self.all_warm += app.meter.quantities(billing, Start::Warm, arrival.duration_ns);
+            self.all_warm += app.meter.quantities(profile, Start::Warm, arrival.duration_ns);
         }
         for engine in &mut self.engines {
-            engine.arrive(&self.arrivals, billing);
+            engine.arrive(&self.arrivals, profile);
         }
     }
 
     /// The trace ends here.
-    pub(super) fn finish(&mut self, end: u64, billing: &Billing) {
-        self.engines.iter_mut().for_each(|engine| engine.finish(end, billing));
+    pub(super) fn finish(&mut self, end: u64, profile: &Profile) {
+        self.engines.iter_mut().for_each(|engine| engine.finish(end, profile));
     }
 
     /// What each engine counted.
