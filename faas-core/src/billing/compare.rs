@@ -47,7 +47,7 @@ pub fn compare(profiles: Vec<Profile>, stated: &Stated, allowances: Allowances) 
             Compared { profile, estimate, break_even_requests }
         })
         .collect();
-    all.sort_by(|a, b| a.estimate.invoice.total_usd.cmp(&b.estimate.invoice.total_usd));
+    all.sort_by_key(|one| one.estimate.invoice.total_usd);
     all
 }
 
