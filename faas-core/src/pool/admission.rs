@@ -6,7 +6,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Effect, FunctionId, Limit, Limits, Pool, state::Function, types::StartRate};
+use super::{
+    Effect, FunctionId, Limit, Limits, Pool,
+    state::{Function, Stage},
+    types::StartRate,
+};
 use crate::{clock::Time, invocation::Start};
 
 /// What is admitted on the host. All that wait in line wait for the same, a place that nobody has reserved; so if the first
@@ -117,10 +121,15 @@ impl Pool {
             && self.limit_on_running(f).is_none()
             && let Some(index) = self.choose(function)
         {
+            let serves_nobody =
+                self.instances.at(index).stage == Stage::Ready { serving: 0, is_condemned: false };
+            if serves_nobody && self.is_swapped(now, function) {
+                return; // it stays idle, and makes room for one who insists on a fresh instance
+            }
             self.unshelve(index);
             self.serve(now, index, Start::Warm, effects);
             if self.functions.get(function.0).is_none_or(|f| f.queue.queued.len() == queued) {
-                return; // it makes room for one who insists on a fresh instance
+                return;
             }
         }
     }

@@ -21,7 +21,7 @@ async fn what_is_no_module_says_why() {
     insta::assert_snapshot!(message(&wat(&hello().replace("faas_v1_cancel", "faas_v0_cancel"))).await, @"it does not export `faas_v1_cancel` as a function (i32): put `faas_core::main!();` in src/main.rs and build for wasm32-wasip1");
     insta::assert_snapshot!(message(&wat(&hello().replace("(memory (export \"memory\") 1)", "(memory 1)"))).await, @"it does not export `memory` as a memory: put `faas_core::main!();` in src/main.rs and build for wasm32-wasip1");
     insta::assert_snapshot!(message(&wat(&hello().replace("\"op_close\"", "\"launch\""))).await, @"it imports `faas_v1.launch`, which is not offered: only `faas_v1` and `wasi_snapshot_preview1` are (was it built for wasm32-wasip1?)");
-    insta::assert_snapshot!(message(&wat(&hello().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1 2 shared)"))).await, @"it is not a wasm module that can run here: Validation error: threads must be enabled for shared memories (at offset 0x157)");
+    insta::assert_snapshot!(message(&wat(&hello().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1 2 shared)"))).await, @"it is not a wasm module that can run here: Validation error: threads must be enabled for shared memories (at offset 0x1ab)");
 }
 
 #[tokio::test]
