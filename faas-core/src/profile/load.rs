@@ -164,7 +164,8 @@ mod tests {
                     text.contains(&format!("source = \"{source}\"")),
                     "{name} has a source for nothing: {source}"
                 );
-                let is_doubtful = ["recalled", "assum"].iter().any(|word| is.title.contains(word));
+                let is_doubtful =
+                    ["recalled", "assumed", "assumption"].iter().any(|word| is.title.contains(word));
                 assert_eq!(is.verified, !is_doubtful, "{name}: {source}");
             }
         }
