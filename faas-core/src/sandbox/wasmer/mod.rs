@@ -13,7 +13,7 @@
 //! here schedules, and nothing here bills.
 //!
 //! The first instance of a function runs its init. Those after it begin as a snapshot of what that has left, see
-//! [`memory`], and whoever is retired in good health begins again without being made anew.
+//! `memory`, and whoever is retired in good health begins again without being made anew.
 
 #![allow(unsafe_code)]
 
