@@ -284,6 +284,8 @@ pub struct Record {
     pub spec: Option<Arc<FunctionSpec>>,
     /// Whether the instance was cold or warm; absent when it got none.
     pub start: Option<Start>,
+    /// Which instance served it: a number that no other of its scheduler's has; absent when it got none.
+    pub instance: Option<u64>,
     /// When the invocation arrived.
     pub arrived: Time,
     /// When it ended.
@@ -317,6 +319,7 @@ impl Tally {
             function,
             spec: None,
             start: None,
+            instance: None,
             arrived: now,
             ended: now,
             queue: Duration::ZERO,
@@ -339,6 +342,11 @@ impl Tally {
     pub fn started(&mut self, spec: Arc<FunctionSpec>, start: Start, queue: Duration) {
         let record = self.record_mut();
         (record.spec, record.start, record.queue) = (Some(spec), Some(start), queue);
+    }
+
+    /// Notes which instance serves it.
+    pub fn served_by(&mut self, instance: u64) {
+        self.record_mut().instance = Some(instance);
     }
 
     /// Notes what has been used so far, so that a cancelled invocation is billed too.

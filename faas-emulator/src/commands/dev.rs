@@ -12,7 +12,8 @@ use super::stderr_has_color;
 use crate::{
     console::{Format, event::Event},
     error::Error,
-    host::{DEFAULT_PROFILE, Host, Setup},
+    gateway::status::Shapes,
+    host::{DEFAULT_PROFILE, Host, Named, Scale, Setup},
     paths::Running,
     reload::{load::Loader, project, session::Session},
     trigger::http,
@@ -38,9 +39,48 @@ pub struct Options {
     /// Build once and do not watch for changes
     #[arg(long)]
     no_watch: bool,
-    /// Print one JSON object an event
+    /// How the console looks
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// Print one JSON object an event: the same as --log-format json
     #[arg(long)]
     json: bool,
+    /// Whose errors clients get: the provider's, as far as its profile knows them, or ours, which say why
+    #[arg(long, value_enum, default_value = "provider", value_name = "WHOSE")]
+    errors: Shapes,
+    /// How many of a function's invocations may run at once, kept free for it: AWS Lambda's reserved concurrency
+    #[arg(long, value_name = "NAME=N")]
+    reserve: Vec<Named<u32>>,
+    /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
+    #[arg(long, value_name = "NAME=N")]
+    min_instances: Vec<Named<u32>>,
+}
+
+/// How the console looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object an event
+    Json,
+    /// Invocations in the words of the provider's log, such as AWS Lambda's REPORT
+    Provider,
+}
+
+impl Options {
+    fn format(&self) -> Format {
+        match self.log_format {
+            _ if self.json => Format::Json,
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+            LogFormat::Provider => Format::Provider,
+        }
+    }
+
+    fn scale(&self) -> Vec<Scale> {
+        let reserved = self.reserve.iter().cloned().map(Scale::Reserved);
+        reserved.chain(self.min_instances.iter().cloned().map(Scale::MinInstances)).collect()
+    }
 }
 
 /// Exit code of a process that was interrupted, as shells have it: 128 and the number of SIGINT.
@@ -51,11 +91,11 @@ const INTERRUPTED: u8 = 130;
 /// # Errors
 /// When there is nothing to serve, or the port cannot be had.
 pub async fn run(options: Options) -> Result<ExitCode, Error> {
-    let format = if options.json { Format::Json } else { Format::Text };
+    let out = Box::new(anstream::AutoStream::auto(std::io::stdout()));
     let host = Host::new(Setup {
-        profile: options.profile.clone(),
-        format,
-        out: Box::new(anstream::AutoStream::auto(std::io::stdout())),
+        errors: options.errors,
+        scale: options.scale(),
+        ..Setup::new(options.profile.clone(), options.format(), out)
     })?;
     let result = serve(&options, &host).await;
     let console = host.console().clone();
@@ -79,7 +119,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     let loader = Loader {
         project: project.clone(),
         release: options.release,
-        color: !options.json && stderr_has_color(),
+        color: options.format() != Format::Json && stderr_has_color(),
         runtime: host.runtime().clone(),
         clock: clock.clone(),
     };

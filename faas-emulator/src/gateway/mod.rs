@@ -38,6 +38,7 @@ use self::{
     body::ReplyBody,
     ids::Ids,
     routes::{Endpoint, Found, Routes},
+    status::Speaks,
 };
 use crate::meter::Meter;
 
@@ -51,6 +52,7 @@ pub struct Gateway {
     scheduler: Scheduler,
     ids: Ids,
     meter: Arc<Meter>,
+    speaks: Speaks,
     clock: SharedClock,
     observer: SharedObserverDebug,
 }
@@ -70,11 +72,12 @@ impl Gateway {
         scheduler: Scheduler,
         ids: Ids,
         meter: Arc<Meter>,
+        speaks: Speaks,
         clock: SharedClock,
         observer: SharedObserver,
     ) -> Self {
         let observer = SharedObserverDebug(observer);
-        Gateway { routes: ArcSwap::default(), scheduler, ids, meter, clock, observer }
+        Gateway { routes: ArcSwap::default(), scheduler, ids, meter, speaks, clock, observer }
     }
 
     /// Routes requests like this from now on.
@@ -133,7 +136,7 @@ impl Gateway {
         let generation = is_of(&record, endpoint).then_some(&endpoint.generation);
         let body = match body {
             CoreBody::Whole(bytes) => {
-                let charge = self.meter.charge(&record);
+                let charge = self.meter.charge_of(&record);
                 headers::ended(&mut parts.headers, &record, &charge, generation);
                 ReplyBody::Whole(bytes)
             }
@@ -147,16 +150,13 @@ impl Gateway {
 
     fn refusal(&self, failure: &Failure) -> Response<ReplyBody> {
         let (error, record) = (failure.error(), failure.record());
-        let body = status::body(error, &record.id);
-        let mut response = Response::new(ReplyBody::Whole(body.into()));
-        *response.status_mut() = status::status(error.kind);
+        let mut response = self.speaks.response(error, &record.id).map(|body| ReplyBody::Whole(body.into()));
         let map = response.headers_mut();
-        map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         map.insert(headers::ERROR, HeaderValue::from_static(error.kind.as_str()));
         if error.kind == ErrorKind::Throttled {
             map.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
-        headers::ended(map, record, &self.meter.charge(record), None);
+        headers::ended(map, record, &self.meter.charge_of(record), None);
         response
     }
 }

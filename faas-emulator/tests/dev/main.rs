@@ -4,6 +4,7 @@ mod bad_input;
 mod clients;
 mod commands;
 mod misbehaving;
+mod profiles;
 mod reloading;
 mod serving;
 mod stopping;

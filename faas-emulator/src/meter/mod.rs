@@ -2,11 +2,11 @@
 //!
 //! It sees and never decides. It runs inline at the end of every invocation, so it adds, and hands on.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use faas_core::{
-    billing::{Charge, Ledger},
-    invocation::Record,
+    billing::{Charge, Instances, Ledger, Marginal, Quantities},
+    invocation::{End, Record},
     profile::Profile,
     transition::{Observer, Transition},
 };
@@ -21,26 +21,42 @@ use crate::console::{
 #[derive(Debug)]
 pub struct Meter {
     profile: Arc<Profile>,
-    ledger: Mutex<Ledger>,
+    books: Mutex<Books>,
     console: Arc<Console>,
 }
+
+/// What is counted.
+#[derive(Debug, Default)]
+struct Books {
+    ledger: Ledger,
+    instances: Instances,
+    /// What was billed for invocations whose reply is on its way, where it depends on what else ran.
+    charges: HashMap<Arc<str>, Charge>,
+}
+
+/// So many charges are kept for replies; of clients that left nobody asks.
+const CHARGES_KEPT: usize = 10_000;
 
 impl Meter {
     /// A meter that has counted nothing yet.
     pub fn new(profile: Arc<Profile>, console: Arc<Console>) -> Self {
-        Meter { profile, ledger: Mutex::default(), console }
+        Meter { profile, books: Mutex::default(), console }
     }
 
-    /// What is billed for an invocation. Counts nothing: that is done once, when it ends.
-    pub fn charge(&self, record: &Record) -> Charge {
-        self.profile.charge(record)
+    /// What was billed for an invocation that has ended. Counts nothing: that was done when it did. Where instances are
+    /// billed it is what the invocation added to their time; asked a second time, what it would cost alone.
+    pub fn charge_of(&self, record: &Record) -> Charge {
+        let known =
+            if self.profile.bills_instances() { self.books.lock().charges.remove(&record.id) } else { None };
+        known.unwrap_or_else(|| self.profile.charge(record))
     }
 
     /// What has been billed so far, exactly: without allowances, and not rounded to cents.
     pub fn bill(&self) -> Bill {
-        let ledger = self.ledger.lock();
+        let books = self.books.lock();
+        let ledger = &books.ledger;
         let billing = &self.profile.billing;
-        let line = |(function, used): (&Arc<str>, &faas_core::billing::Quantities)| BillLine {
+        let line = |(function, used): (&Arc<str>, &Quantities)| BillLine {
             function: function.to_string(),
             requests: u64::try_from(used.requests()).unwrap_or(u64::MAX),
             gb_seconds: used.gb_seconds(),
@@ -55,13 +71,24 @@ impl Meter {
     }
 
     fn ended(&self, record: &Record) {
-        let charge = self.charge(record);
-        let total = {
-            let mut ledger = self.ledger.lock();
-            ledger.add(&record.function, charge.quantities);
-            *ledger.total()
-        };
-        self.console.invocation(record, &charge, self.profile.billing.amount_usd(&total));
+        let (charge, total) = self.books.lock().add(&self.profile, record);
+        let total_usd = self.profile.billing.amount_usd(&total);
+        self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
+    }
+}
+
+impl Books {
+    fn add(&mut self, profile: &Profile, record: &Record) -> (Charge, Quantities) {
+        let Marginal { charge, refund } = self.instances.bill(profile, record);
+        self.ledger.add(&record.function, charge.quantities);
+        self.ledger.refund(&record.function, refund);
+        if profile.bills_instances() && record.end != End::Cancelled {
+            if self.charges.len() >= CHARGES_KEPT {
+                self.charges.clear();
+            }
+            self.charges.insert(record.id.clone(), charge);
+        }
+        (charge, *self.ledger.total())
     }
 }
 
