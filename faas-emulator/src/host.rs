@@ -104,7 +104,8 @@ impl Host {
         let clock = SystemClock::shared();
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
-        let meter = Arc::new(Meter::new(profile.clone(), console.clone()));
+        let meter =
+            Arc::new(Meter::new(profile.clone(), setup.profile.clone(), clock.now(), console.clone()));
         let observer: SharedObserver = meter.clone();
         let config = Config { cache_dir: paths::module_cache(), ..Config::default() };
         let runtime = Runtime::new(config, clock.clone(), observer.clone())

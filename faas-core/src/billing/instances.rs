@@ -62,9 +62,25 @@ impl Instances {
     /// # Ok::<(), faas_core::profile::UnknownProfile>(())
     /// ```
     pub fn bill(&mut self, profile: &Profile, record: &Record) -> Marginal {
+        let (billed, quantities, refund) = self.add(profile, record);
+        let charge = Charge { billed, quantities, cost_usd: profile.billing.amount_usd(&quantities) };
+        Marginal { charge, refund }
+    }
+
+    /// The same without a price: what it counts for, and what is refunded. Cheaper, for who needs sums only.
+    pub fn count(&mut self, profile: &Profile, record: &Record) -> (Quantities, Quantities) {
+        let (_, quantities, refund) = self.add(profile, record);
+        (quantities, refund)
+    }
+
+    fn add(&mut self, profile: &Profile, record: &Record) -> (Duration, Quantities, Quantities) {
+        let Some(used) = Use::of(record) else {
+            return (Duration::ZERO, Quantities::default(), Quantities::default());
+        };
         let rule = profile.billing.time.as_ref().filter(|_| profile.bills_instances());
-        let (Some(rule), Some(instance), Some(used)) = (rule, record.instance, Use::of(record)) else {
-            return Marginal { charge: profile.charge(record), refund: Quantities::default() };
+        let (Some(rule), Some(instance)) = (rule, record.instance) else {
+            let (billed, quantities) = profile.count(&used);
+            return (billed, quantities, Quantities::default());
         };
         let bills_init = rule.init.as_ref().is_some_and(|init| init.value);
         let is_cold = record.start == Some(Start::Cold);
@@ -82,12 +98,7 @@ impl Instances {
         let nothing = profile.count_for(&used, Duration::ZERO).1;
         let refund = profile.count_for(&used, was.saturating_sub(is)).1.less(nothing);
         self.sweep(record.ended);
-        let charge = Charge {
-            billed: is.saturating_sub(was),
-            quantities,
-            cost_usd: profile.billing.amount_usd(&quantities),
-        };
-        Marginal { charge, refund }
+        (is.saturating_sub(was), quantities, refund)
     }
 
     /// Forgets what no invocation can reach any more, so that a long session does not fill the memory.

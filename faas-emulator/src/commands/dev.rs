@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     gateway::status::Shapes,
     host::{DEFAULT_PROFILE, Host, Named, Scale, Setup},
-    paths::Running,
+    paths::{self, Running},
     reload::{load::Loader, project, session::Session},
     trigger::http,
 };
@@ -166,6 +166,10 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         () = drain => ExitCode::SUCCESS,
         () = interrupts.next() => ExitCode::from(INTERRUPTED),
     };
+    let session = host.meter().session(clock.now());
+    if let Err(why) = super::blocking(move || paths::keep_session(&project, &session)).await {
+        console.say(Event::Notice(why.to_string()));
+    }
     console.say(Event::Bill(host.meter().bill()));
     Ok(code)
 }

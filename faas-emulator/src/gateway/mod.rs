@@ -42,6 +42,9 @@ use self::{
 };
 use crate::meter::Meter;
 
+/// Where `faas bill` finds what the session has used until now.
+pub const BILL_PATH: &str = "/_faas/bill";
+
 /// What an error of throttling advises to wait, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -96,6 +99,9 @@ impl Gateway {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        if request.uri().path() == BILL_PATH {
+            return self.session();
+        }
         let (endpoint, strip) = {
             let routes = self.routes.load();
             match routes.find(request.method(), request.uri().path()) {
@@ -127,6 +133,15 @@ impl Gateway {
             Ok(reply) => self.respond(reply, &endpoint),
             Err(failure) => self.refusal(&failure),
         }
+    }
+
+    fn session(&self) -> Response<ReplyBody> {
+        let session = self.meter.session(self.clock.now());
+        // plain data of strings and numbers is JSON
+        let json = serde_json::to_vec(&session).unwrap_or_default();
+        let mut response = Response::new(ReplyBody::Whole(json.into()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
     }
 
     fn respond(&self, reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {

@@ -2,16 +2,21 @@
 //!
 //! It sees and never decides. It runs inline at the end of every invocation, so it adds, and hands on.
 
-use std::{collections::HashMap, sync::Arc};
+mod books;
+pub mod session;
+
+use std::sync::Arc;
 
 use faas_core::{
-    billing::{Charge, Instances, Ledger, Marginal, Quantities},
-    invocation::{End, Record},
+    billing::{Charge, Quantities},
+    clock::Time,
+    invocation::Record,
     profile::Profile,
     transition::{Observer, Transition},
 };
 use parking_lot::Mutex;
 
+use self::{books::Books, session::Session};
 use crate::console::{
     Console,
     event::{Bill, BillLine, Event},
@@ -25,36 +30,30 @@ pub struct Meter {
     console: Arc<Console>,
 }
 
-/// What is counted.
-#[derive(Debug, Default)]
-struct Books {
-    ledger: Ledger,
-    instances: Instances,
-    /// What was billed for invocations whose reply is on its way, where it depends on what else ran.
-    charges: HashMap<Arc<str>, Charge>,
-}
-
-/// So many charges are kept for replies; of clients that left nobody asks.
-const CHARGES_KEPT: usize = 10_000;
-
 impl Meter {
-    /// A meter that has counted nothing yet.
-    pub fn new(profile: Arc<Profile>, console: Arc<Console>) -> Self {
-        Meter { profile, books: Mutex::default(), console }
+    /// A meter that has counted nothing yet. `named` is the profile as it was asked for, for who finds it again.
+    pub fn new(profile: Arc<Profile>, named: String, began: Time, console: Arc<Console>) -> Self {
+        let books = Mutex::new(Books::new(profile.clone(), named, began));
+        Meter { profile, books, console }
+    }
+
+    /// What the session has used until now.
+    pub fn session(&self, now: Time) -> Session {
+        self.books.lock().session(now)
     }
 
     /// What was billed for an invocation that has ended. Counts nothing: that was done when it did. Where instances are
     /// billed it is what the invocation added to their time; asked a second time, what it would cost alone.
     pub fn charge_of(&self, record: &Record) -> Charge {
         let known =
-            if self.profile.bills_instances() { self.books.lock().charges.remove(&record.id) } else { None };
+            if self.profile.bills_instances() { self.books.lock().take_charge(&record.id) } else { None };
         known.unwrap_or_else(|| self.profile.charge(record))
     }
 
     /// What has been billed so far, exactly: without allowances, and not rounded to cents.
     pub fn bill(&self) -> Bill {
         let books = self.books.lock();
-        let ledger = &books.ledger;
+        let ledger = books.ledger();
         let billing = &self.profile.billing;
         let line = |(function, used): (&Arc<str>, &Quantities)| BillLine {
             function: function.to_string(),
@@ -71,24 +70,9 @@ impl Meter {
     }
 
     fn ended(&self, record: &Record) {
-        let (charge, total) = self.books.lock().add(&self.profile, record);
+        let (charge, total) = self.books.lock().add(record);
         let total_usd = self.profile.billing.amount_usd(&total);
         self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
-    }
-}
-
-impl Books {
-    fn add(&mut self, profile: &Profile, record: &Record) -> (Charge, Quantities) {
-        let Marginal { charge, refund } = self.instances.bill(profile, record);
-        self.ledger.add(&record.function, charge.quantities);
-        self.ledger.refund(&record.function, refund);
-        if profile.bills_instances() && record.end != End::Cancelled {
-            if self.charges.len() >= CHARGES_KEPT {
-                self.charges.clear();
-            }
-            self.charges.insert(record.id.clone(), charge);
-        }
-        (charge, *self.ledger.total())
     }
 }
 
