@@ -136,6 +136,8 @@ pub enum ErrorKind {
     ClientGone,
     /// No capacity, and no room to wait for some.
     Throttled,
+    /// What the function may cost is spent.
+    BudgetExceeded,
     /// The function has been called too often in one chain of calls.
     LoopDetected,
     /// No function of that name is deployed.
@@ -151,7 +153,7 @@ impl ErrorKind {
     pub fn fault(self) -> Fault {
         match self {
             ErrorKind::RequestTooLarge | ErrorKind::ClientGone | ErrorKind::NotFound => Fault::Client,
-            ErrorKind::Throttled => Fault::Throttled,
+            ErrorKind::Throttled | ErrorKind::BudgetExceeded => Fault::Throttled,
             ErrorKind::ShuttingDown | ErrorKind::Platform => Fault::Platform,
             _ => Fault::Function,
         }
@@ -175,6 +177,7 @@ impl ErrorKind {
             ErrorKind::RequestTooLarge => "request_too_large",
             ErrorKind::ClientGone => "client_gone",
             ErrorKind::Throttled => "throttled",
+            ErrorKind::BudgetExceeded => "budget_exceeded",
             ErrorKind::LoopDetected => "loop_detected",
             ErrorKind::NotFound => "not_found",
             ErrorKind::ShuttingDown => "shutting_down",

@@ -7,6 +7,7 @@ use std::{io::Write, str::FromStr, sync::Arc};
 
 use faas_core::{
     abi::manifest::Entry,
+    budget::Budget,
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
     profile::{Profile, Unsupported},
@@ -44,12 +45,21 @@ pub struct Setup {
     pub errors: Shapes,
     /// What functions get beyond what their profile gives.
     pub scale: Vec<Scale>,
+    /// What functions may cost.
+    pub budget: Option<Budget>,
 }
 
 impl Setup {
     /// A host under this profile, all else as usual.
     pub fn new(profile: impl Into<String>, format: Format, out: Box<dyn Write + Send>) -> Self {
-        Setup { profile: profile.into(), format, out, errors: Shapes::default(), scale: Vec::new() }
+        Setup {
+            profile: profile.into(),
+            format,
+            out,
+            errors: Shapes::default(),
+            scale: Vec::new(),
+            budget: None,
+        }
     }
 }
 
@@ -104,8 +114,8 @@ impl Host {
         let clock = SystemClock::shared();
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
-        let meter =
-            Arc::new(Meter::new(profile.clone(), setup.profile.clone(), clock.now(), console.clone()));
+        let meter = Meter::new(profile.clone(), setup.profile.clone(), clock.now(), console.clone());
+        let meter = Arc::new(meter.with_budget(setup.budget));
         let observer: SharedObserver = meter.clone();
         let config = Config { cache_dir: paths::module_cache(), ..Config::default() };
         let runtime = Runtime::new(config, clock.clone(), observer.clone())

@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use faas_core::budget::{Budget, Cap};
 use tokio::signal;
 
 use super::stderr_has_color;
@@ -51,6 +52,12 @@ pub struct Options {
     /// How many of a function's invocations may run at once, kept free for it: AWS Lambda's reserved concurrency
     #[arg(long, value_name = "NAME=N")]
     reserve: Vec<Named<u32>>,
+    /// What functions may cost, in all or one of them, in a day, a month or this session: 0.50/day, hello=5/month, 2
+    #[arg(long, value_name = "[NAME=]USD[/PER]")]
+    budget: Vec<Cap>,
+    /// Say when a budget is spent, and refuse nothing
+    #[arg(long, requires = "budget")]
+    budget_warn: bool,
     /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
     #[arg(long, value_name = "NAME=N")]
     min_instances: Vec<Named<u32>>,
@@ -77,6 +84,10 @@ impl Options {
         }
     }
 
+    fn budget(&self) -> Option<Budget> {
+        (!self.budget.is_empty()).then(|| Budget::new(self.budget.clone(), self.budget_warn))
+    }
+
     fn scale(&self) -> Vec<Scale> {
         let reserved = self.reserve.iter().cloned().map(Scale::Reserved);
         reserved.chain(self.min_instances.iter().cloned().map(Scale::MinInstances)).collect()
@@ -95,6 +106,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
     let host = Host::new(Setup {
         errors: options.errors,
         scale: options.scale(),
+        budget: options.budget(),
         ..Setup::new(options.profile.clone(), options.format(), out)
     })?;
     let result = serve(&options, &host).await;
@@ -170,6 +182,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     if let Err(why) = super::blocking(move || paths::keep_session(&project, &session)).await {
         console.say(Event::Notice(why.to_string()));
     }
+    host.meter().refused().into_iter().for_each(|told| console.say(Event::Notice(told)));
     console.say(Event::Bill(host.meter().bill()));
     Ok(code)
 }

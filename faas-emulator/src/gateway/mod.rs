@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use faas_core::{
     abi::manifest::Kind,
+    budget::{BudgetLayer, SharedBudget},
     clock::SharedClock,
     invocation::{
         BoxError, ErrorKind, Failure, Invocation, InvocationError, Record, Reply, ReplyBody as CoreBody,
@@ -32,7 +33,7 @@ use faas_core::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Full};
-use tower::Service as _;
+use tower::{Layer as _, Service as _};
 
 use self::{
     body::ReplyBody,
@@ -56,6 +57,7 @@ pub struct Gateway {
     ids: Ids,
     meter: Arc<Meter>,
     speaks: Speaks,
+    budget: Option<SharedBudget>,
     clock: SharedClock,
     observer: SharedObserverDebug,
 }
@@ -80,7 +82,8 @@ impl Gateway {
         observer: SharedObserver,
     ) -> Self {
         let observer = SharedObserverDebug(observer);
-        Gateway { routes: ArcSwap::default(), scheduler, ids, meter, speaks, clock, observer }
+        let budget = meter.budget().cloned();
+        Gateway { routes: ArcSwap::default(), scheduler, ids, meter, speaks, budget, clock, observer }
     }
 
     /// Routes requests like this from now on.
@@ -129,7 +132,15 @@ impl Gateway {
         if let Err(error) = recursion::enter(request.headers_mut(), &function) {
             return self.refusal(&tally.fail(error));
         }
-        match self.scheduler.clone().call(Invocation { function, request, force_cold, tally }).await {
+        let invocation = Invocation { function, request, force_cold, tally };
+        let ended = match &self.budget {
+            None => self.scheduler.clone().call(invocation).await,
+            Some(budget) => {
+                let layer = BudgetLayer::new(budget.clone(), self.clock.clone());
+                layer.layer(self.scheduler.clone()).call(invocation).await
+            }
+        };
+        match ended {
             Ok(reply) => self.respond(reply, &endpoint),
             Err(failure) => self.refusal(&failure),
         }

@@ -70,7 +70,9 @@ fn shape(errors: &Errors, kind: ErrorKind) -> Option<&ErrorShape> {
         | ErrorKind::InitFailed
         | ErrorKind::NoReply
         | ErrorKind::BadReply => errors.failed.as_ref(),
-        ErrorKind::ClientGone
+        // no provider has budgets that stop: ours says when it frees
+        ErrorKind::BudgetExceeded
+        | ErrorKind::ClientGone
         | ErrorKind::LoopDetected
         | ErrorKind::NotFound
         | ErrorKind::ShuttingDown
@@ -118,7 +120,7 @@ pub fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::ClientGone => StatusCode::BAD_REQUEST,
         ErrorKind::LoopDetected => StatusCode::LOOP_DETECTED,
-        ErrorKind::Throttled => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Throttled | ErrorKind::BudgetExceeded => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     }

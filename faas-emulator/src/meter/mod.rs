@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use faas_core::{
     billing::{Charge, Quantities},
+    budget::{Budget, Notice, Refused, SharedBudget},
     clock::Time,
     invocation::Record,
     profile::Profile,
     transition::{Observer, Transition},
 };
 use parking_lot::Mutex;
+use rust_decimal::Decimal;
 
 use self::{books::Books, session::Session};
 use crate::console::{
@@ -27,6 +29,7 @@ use crate::console::{
 pub struct Meter {
     profile: Arc<Profile>,
     books: Mutex<Books>,
+    budget: Option<SharedBudget>,
     console: Arc<Console>,
 }
 
@@ -34,7 +37,39 @@ impl Meter {
     /// A meter that has counted nothing yet. `named` is the profile as it was asked for, for who finds it again.
     pub fn new(profile: Arc<Profile>, named: String, began: Time, console: Arc<Console>) -> Self {
         let books = Mutex::new(Books::new(profile.clone(), named, began));
-        Meter { profile, books, console }
+        Meter { profile, books, budget: None, console }
+    }
+
+    /// The same with a budget, which it tells what is spent.
+    #[must_use]
+    pub fn with_budget(self, budget: Option<Budget>) -> Self {
+        Meter { budget: budget.map(|budget| Arc::new(Mutex::new(budget))), ..self }
+    }
+
+    /// The budget, for who refuses what it does not admit.
+    pub fn budget(&self) -> Option<&SharedBudget> {
+        self.budget.as_ref()
+    }
+
+    /// What the budget has refused, in words: a line each.
+    pub fn refused(&self) -> Vec<String> {
+        let Some(budget) = &self.budget else { return Vec::new() };
+        let told = |refused: Refused| {
+            let Refused { function, count, would_cost_usd } = refused;
+            let cost =
+                would_cost_usd.map_or_else(String::new, |usd| format!(": they would have cost ${usd:.9}"));
+            format!("the budget refused {count} invocations of `{function}`{cost}")
+        };
+        budget.lock().refused().map(told).collect()
+    }
+
+    fn spent(&self, record: &Record, usd: Decimal) {
+        let Some(budget) = self.budget.as_ref().filter(|_| record.start.is_some()) else { return };
+        let notices = budget.lock().spend(record.ended, &record.function, usd);
+        for Notice { cap, spent_usd, is_reached } in notices {
+            let how = if is_reached { "is spent" } else { "is spent to 80 %" };
+            self.console.say(Event::Notice(format!("{cap}, {how}: ${spent_usd:.9} so far")));
+        }
     }
 
     /// What the session has used until now.
@@ -71,6 +106,7 @@ impl Meter {
 
     fn ended(&self, record: &Record) {
         let (charge, total) = self.books.lock().add(record);
+        self.spent(record, charge.cost_usd);
         let total_usd = self.profile.billing.amount_usd(&total);
         self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
     }

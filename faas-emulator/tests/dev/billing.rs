@@ -83,3 +83,43 @@ fn a_session_is_billed_while_it_runs_and_after_it() {
     assert!(String::from_utf8_lossy(&risen.stderr).contains("rose by more than 50 %"), "{risen:?}");
     assert!(bill(project.path(), &["--check", "baseline.json", "--tolerance", "101"]).status.success());
 }
+
+#[test]
+fn a_budget_stops_who_has_spent_it() {
+    let project = Project::new(
+        "is-capped",
+        &(says("hello", "hi")
+            .replace("faas_core::main", "#[function]\nasync fn other() {}\n\nfaas_core::main")),
+    );
+    // less than any invocation costs: the first one spends it
+    let dev = Dev::serve(project.path(), &["--no-watch", "--budget", "hello=0.0000001/day"]);
+    block_on(async {
+        assert_eq!(dev.get("/hello").await.status, 200);
+        let refused = dev.get("/hello").await;
+        assert_eq!((refused.status.as_u16(), refused.header("faas-error")), (429, "budget_exceeded"));
+        let message = refused.json()["message"].as_str().expect("a message").to_owned();
+        assert!(message.starts_with("the budget of `hello`, $0.0000001 a day is spent"), "{message}");
+        assert!(message.contains("it frees in "), "{message}");
+        assert_eq!(dev.get("/other").await.status, 200, "it is not the other's");
+    });
+    let told = dev.event("notice");
+    assert!(told["text"].as_str().is_some_and(|text| text.contains("is spent: $")), "{told}");
+    dev.interrupt();
+    let (status, events, stderr) = dev.wait();
+    assert!(status.success(), "{stderr}");
+    let refused = events.iter().find(|event| event["event"] == "notice").expect("what was refused");
+    let text = refused["text"].as_str().expect("text");
+    assert!(
+        text.starts_with("the budget refused 1 invocations of `hello`: they would have cost $"),
+        "{text}"
+    );
+
+    let warns = ["--no-watch", "--budget", "0", "--budget-warn"];
+    let dev = Dev::serve(project.path(), &warns);
+    block_on(async {
+        assert_eq!(dev.get("/hello").await.status, 200);
+        assert_eq!(dev.get("/hello").await.status, 200);
+    });
+    dev.event_where("notice", |told| told["text"].as_str().is_some_and(|t| t.contains("is spent: $")));
+    dev.stop();
+}
