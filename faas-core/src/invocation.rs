@@ -136,6 +136,8 @@ pub enum ErrorKind {
     ClientGone,
     /// No capacity, and no room to wait for some.
     Throttled,
+    /// What the function may cost is spent.
+    BudgetExceeded,
     /// The function has been called too often in one chain of calls.
     LoopDetected,
     /// No function of that name is deployed.
@@ -151,7 +153,7 @@ impl ErrorKind {
     pub fn fault(self) -> Fault {
         match self {
             ErrorKind::RequestTooLarge | ErrorKind::ClientGone | ErrorKind::NotFound => Fault::Client,
-            ErrorKind::Throttled => Fault::Throttled,
+            ErrorKind::Throttled | ErrorKind::BudgetExceeded => Fault::Throttled,
             ErrorKind::ShuttingDown | ErrorKind::Platform => Fault::Platform,
             _ => Fault::Function,
         }
@@ -175,6 +177,7 @@ impl ErrorKind {
             ErrorKind::RequestTooLarge => "request_too_large",
             ErrorKind::ClientGone => "client_gone",
             ErrorKind::Throttled => "throttled",
+            ErrorKind::BudgetExceeded => "budget_exceeded",
             ErrorKind::LoopDetected => "loop_detected",
             ErrorKind::NotFound => "not_found",
             ErrorKind::ShuttingDown => "shutting_down",
@@ -284,6 +287,8 @@ pub struct Record {
     pub spec: Option<Arc<FunctionSpec>>,
     /// Whether the instance was cold or warm; absent when it got none.
     pub start: Option<Start>,
+    /// Which instance served it: a number that no other of its scheduler's has; absent when it got none.
+    pub instance: Option<u64>,
     /// When the invocation arrived.
     pub arrived: Time,
     /// When it ended.
@@ -317,6 +322,7 @@ impl Tally {
             function,
             spec: None,
             start: None,
+            instance: None,
             arrived: now,
             ended: now,
             queue: Duration::ZERO,
@@ -339,6 +345,11 @@ impl Tally {
     pub fn started(&mut self, spec: Arc<FunctionSpec>, start: Start, queue: Duration) {
         let record = self.record_mut();
         (record.spec, record.start, record.queue) = (Some(spec), Some(start), queue);
+    }
+
+    /// Notes which instance serves it.
+    pub fn served_by(&mut self, instance: u64) {
+        self.record_mut().instance = Some(instance);
     }
 
     /// Notes what has been used so far, so that a cancelled invocation is billed too.

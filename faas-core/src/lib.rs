@@ -24,6 +24,7 @@
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
 //!                                              recursion   loops of calls       sim     replays traces
+//!                                              budget      caps in dollars
 //!                            abi: the contract between the halves
 //! ```
 //!
@@ -45,6 +46,8 @@ pub mod native;
 
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod billing;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod budget;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod clock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

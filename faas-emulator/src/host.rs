@@ -3,13 +3,13 @@
 //! Made once by a command; [`crate::reload`] hands it releases. It takes no decisions of its own: a release that was
 //! planned is carried out in an order in which no request fails.
 
-use std::{io::Write, sync::Arc};
+use std::{io::Write, str::FromStr, sync::Arc};
 
 use faas_core::{
     abi::manifest::Entry,
+    budget::Budget,
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
-    pool::Limits,
     profile::{Profile, Unsupported},
     sandbox::wasmer::{Config, Module, Runtime},
     scheduler::{self, Deployment, Scheduler},
@@ -23,6 +23,7 @@ use crate::{
         Gateway,
         ids::Ids,
         routes::{Endpoint, Routes},
+        status::{Shapes, Speaks},
     },
     meter::Meter,
     paths, profiles,
@@ -40,6 +41,54 @@ pub struct Setup {
     pub format: Format,
     /// Where it talks.
     pub out: Box<dyn Write + Send>,
+    /// What clients get when something is wrong.
+    pub errors: Shapes,
+    /// What functions get beyond what their profile gives.
+    pub scale: Vec<Scale>,
+    /// What functions may cost.
+    pub budget: Option<Budget>,
+}
+
+impl Setup {
+    /// A host under this profile, all else as usual.
+    pub fn new(profile: impl Into<String>, format: Format, out: Box<dyn Write + Send>) -> Self {
+        Setup {
+            profile: profile.into(),
+            format,
+            out,
+            errors: Shapes::default(),
+            scale: Vec::new(),
+            budget: None,
+        }
+    }
+}
+
+/// What one function gets beyond what the profile gives all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scale {
+    /// So many of its invocations may run at once, kept free for it.
+    Reserved(Named<u32>),
+    /// So many of its instances are kept.
+    MinInstances(Named<u32>),
+}
+
+/// Something that is said of one function: `hello=5`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<T> {
+    /// The function.
+    pub function: String,
+    /// What is said.
+    pub value: T,
+}
+
+impl<T: FromStr> FromStr for Named<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not NAME=N, such as hello=5");
+        let (function, value) = text.split_once('=').ok_or_else(wrong)?;
+        Ok(Named { function: function.to_owned(), value: value.parse().map_err(|_| wrong())? })
+    }
 }
 
 /// Everything that runs functions. Needs a tokio runtime.
@@ -52,6 +101,7 @@ pub struct Host {
     runtime: Arc<Runtime>,
     scheduler: Scheduler,
     gateway: Arc<Gateway>,
+    scale: Vec<Scale>,
 }
 
 impl Host {
@@ -64,15 +114,27 @@ impl Host {
         let clock = SystemClock::shared();
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
-        let meter = Arc::new(Meter::new(profile.clone(), console.clone()));
+        let meter = Meter::new(profile.clone(), setup.profile.clone(), clock.now(), console.clone());
+        let meter = Arc::new(meter.with_budget(setup.budget));
         let observer: SharedObserver = meter.clone();
         let config = Config { cache_dir: paths::module_cache(), ..Config::default() };
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
-        let scheduler = Scheduler::new(scheduling(&profile), clock.clone(), observer.clone());
-        let ids = Ids::new(&mut fastrand::Rng::new());
-        let gateway = Arc::new(Gateway::new(scheduler.clone(), ids, meter.clone(), clock.clone(), observer));
-        Ok(Arc::new(Host { clock, console, profile, meter, runtime, scheduler, gateway }))
+        let mut rng = fastrand::Rng::new();
+        let scheduling =
+            scheduler::Config { limits: profile.pool_limits(), policy: profile.keep_alive(rng.u64(..)) };
+        let scheduler = Scheduler::new(scheduling, clock.clone(), observer.clone());
+        let speaks = Speaks { errors: setup.errors, profile: profile.clone() };
+        let gateway = Gateway::new(
+            scheduler.clone(),
+            Ids::new(&mut rng),
+            meter.clone(),
+            speaks,
+            clock.clone(),
+            observer,
+        );
+        let gateway = Arc::new(gateway);
+        Ok(Arc::new(Host { clock, console, profile, meter, runtime, scheduler, gateway, scale: setup.scale }))
     }
 
     /// Where time comes from.
@@ -105,7 +167,17 @@ impl Host {
     /// # Errors
     /// When it asks for what the profile's provider does not give.
     pub fn settings(&self, entry: &Entry) -> Result<FunctionSpec, Unsupported> {
-        self.profile.spec(entry)
+        let mut spec = self.profile.spec(entry)?;
+        for scale in &self.scale {
+            match scale {
+                Scale::Reserved(of) if of.function == entry.name => {
+                    spec.reserved_concurrency = Some(of.value)
+                }
+                Scale::MinInstances(of) if of.function == entry.name => spec.min_instances = of.value,
+                _ => {}
+            }
+        }
+        Ok(spec)
     }
 
     /// Serves this release from now on, and nothing else. `modules` are those it was planned with.
@@ -158,19 +230,5 @@ impl Host {
     /// Takes no more invocations, and returns when those that run have ended and every instance is stopped.
     pub async fn shutdown(&self) {
         self.scheduler.shutdown().await;
-    }
-}
-
-/// What the scheduler decides by under a profile; what the profile leaves open is the laptop's.
-fn scheduling(profile: &Profile) -> scheduler::Config {
-    let laptop = scheduler::Config::default().limits;
-    let scaling = &profile.scaling;
-    scheduler::Config {
-        limits: Limits {
-            max_instances: scaling.max_instances.as_ref().map_or(laptop.max_instances, |n| n.value),
-            max_queued: scaling.max_queued.as_ref().map_or(laptop.max_queued, |n| n.value),
-            ..laptop
-        },
-        policy: profile.keep_alive(),
     }
 }

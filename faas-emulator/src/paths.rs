@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 
-use crate::reload::project::{ModuleFiles, Project};
+use crate::{
+    error::Error,
+    meter::session::Session,
+    reload::project::{ModuleFiles, Project},
+};
 
 /// Where compiled modules are cached for all projects of this user; nowhere without a home. `FAAS_CACHE_DIR` moves it.
 pub fn module_cache() -> Option<PathBuf> {
@@ -28,16 +32,50 @@ pub struct Running {
     pub pid: u32,
 }
 
-/// Where that note is. A project's own lies in its target folder; modules have no such place, so theirs is in the
-/// cache, by the hash of their path.
-fn running_file(project: &Project) -> Option<PathBuf> {
-    match project {
-        Project::Cargo(project) => Some(project.target_dir.join("dev.json")),
+/// Where a project's notes are, by the hash of its path. A crate's own lie in its target folder, which others may share;
+/// modules have no such place, so theirs are in the cache.
+fn note(project: &Project, name: &str) -> Option<PathBuf> {
+    let (path, dir) = match project {
+        Project::Cargo(project) => (&project.root, project.target_dir.join(name)),
         Project::Modules(ModuleFiles::One(path) | ModuleFiles::Folder(path)) => {
-            let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-            Some(cache_dir()?.join("dev").join(format!("{}.json", &hash[..16])))
+            (path, cache_dir()?.join(name))
         }
-    }
+    };
+    let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    Some(dir.join(format!("{}.json", &hash[..16])))
+}
+
+fn running_file(project: &Project) -> Option<PathBuf> {
+    note(project, "dev")
+}
+
+/// Keeps what a session used, for `faas bill`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep_session(project: &Project, session: &Session) -> Result<(), Error> {
+    let Some(file) = note(project, "session") else { return Ok(()) };
+    let write = || {
+        file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(&file, serde_json::to_vec(session)?)
+    };
+    write().map_err(|why| {
+        Error::failed(format!("the session's bill cannot be kept in {}: {why}", file.display()))
+    })
+}
+
+/// What the last session of the project used.
+///
+/// # Errors
+/// When there is none.
+pub fn last_session(project: &Project) -> Result<Session, Error> {
+    let none =
+        || Error::bad_input("there is no session to bill: run `faas dev`, send requests, and ask again");
+    let file = note(project, "session").ok_or_else(none)?;
+    let text = std::fs::read_to_string(&file).map_err(|_| none())?;
+    serde_json::from_str(&text).map_err(|why| {
+        Error::failed(format!("{} is no session: {why}\nRun `faas dev` again.", file.display()))
+    })
 }
 
 impl Running {
@@ -48,6 +86,22 @@ impl Running {
         std::fs::create_dir_all(file.parent()?).ok()?;
         std::fs::write(&file, serde_json::to_string(self).ok()?).ok()?;
         Some(Announced { file, running: self.clone() })
+    }
+
+    /// What the session of this server has used until now; `None` if it is gone.
+    pub async fn session(&self) -> Option<Session> {
+        let stream = tokio::net::TcpStream::connect(self.url.strip_prefix("http://")?).await.ok()?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.ok()?;
+        let connection = tokio::spawn(connection);
+        let request = http::Request::get(crate::gateway::BILL_PATH)
+            .header(http::header::HOST, "localhost")
+            .body(http_body_util::Empty::<bytes::Bytes>::new())
+            .ok()?;
+        let body = sender.send_request(request).await.ok()?.into_body();
+        let bytes = http_body_util::BodyExt::collect(body).await.ok()?.to_bytes();
+        connection.abort();
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// The note of the server that serves the project, if there is one. The server may be gone without having taken

@@ -48,6 +48,12 @@ impl Active {
         self.spans.splice(first..last.max(first), [(from, to)]);
     }
 
+    /// Forgets spans that ended before this time, which nothing that is added later may reach.
+    pub fn forget_before(&mut self, time: Time) {
+        let gone = self.spans.partition_point(|span| span.1 < time);
+        self.spans.drain(..gone);
+    }
+
     /// How long it was active.
     pub fn time(&self) -> Duration {
         self.spans.iter().map(|(from, to)| to.since(*from)).sum()

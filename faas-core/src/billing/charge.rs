@@ -33,7 +33,7 @@ impl Profile {
     ///
     /// let record = Record {
     ///     id: "1".into(), function: "hello".into(), spec: Some(Arc::new(FunctionSpec::new("hello"))),
-    ///     start: Some(Start::Cold), arrived: Time::EPOCH, ended: Time::EPOCH, queue: Duration::ZERO,
+    ///     start: Some(Start::Cold), instance: None, arrived: Time::EPOCH, ended: Time::EPOCH, queue: Duration::ZERO,
     ///     usage: Usage {
     ///         init_wall: Duration::from_micros(15_300), handler_wall: Duration::from_micros(1_400),
     ///         handler_cpu: Duration::from_micros(200), ..Usage::default()

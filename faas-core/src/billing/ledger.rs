@@ -26,6 +26,14 @@ impl Ledger {
         self.total += quantities;
     }
 
+    /// Takes off what turned out not to be billed.
+    pub fn refund(&mut self, function: &str, quantities: Quantities) {
+        if let Some(sum) = self.functions.get_mut(function) {
+            *sum = sum.less(quantities);
+            self.total = self.total.less(quantities);
+        }
+    }
+
     /// What each function has used, by name.
     pub fn functions(&self) -> impl Iterator<Item = (&Arc<str>, &Quantities)> {
         self.functions.iter()

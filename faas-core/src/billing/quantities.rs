@@ -1,8 +1,12 @@
 //! What a provider's meters count, in whole numbers.
 
-use std::ops::{Add, AddAssign};
+use std::{
+    collections::BTreeMap,
+    ops::{Add, AddAssign},
+};
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use crate::{invocation::Record, profile::Counts, profile::Profile};
 
@@ -73,7 +77,8 @@ impl Counts {
 }
 
 /// Counts of what is billed, in whole numbers: adding loses nothing, in whatever order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "BTreeMap<String, String>", try_from = "BTreeMap<String, String>")]
 pub struct Quantities([u128; MEASURES]);
 
 impl Quantities {
@@ -102,6 +107,16 @@ impl Quantities {
     #[must_use]
     pub fn times(self, n: u128) -> Self {
         Quantities(self.0.map(|count| count.saturating_mul(n)))
+    }
+
+    /// `n / of` as much, each measure rounded down to its whole number: from what was observed to a month.
+    #[must_use]
+    pub fn scaled(self, n: u64, of: u64) -> Self {
+        let of = u128::from(of.max(1));
+        // divided first where the product does not fit: by then a whole number is far below what matters
+        Quantities(self.0.map(|count| {
+            count.checked_mul(n.into()).map_or_else(|| (count / of).saturating_mul(n.into()), |all| all / of)
+        }))
     }
 
     /// Without these, which are among them.
@@ -147,7 +162,49 @@ impl Quantities {
     }
 }
 
+/// As strings: a count may be more than a JSON number holds. What is not there is none.
+impl From<Quantities> for BTreeMap<String, String> {
+    fn from(of: Quantities) -> Self {
+        let count = |measure: &Measure| (measure.as_str().to_owned(), of.get(*measure).to_string());
+        Measure::ALL.iter().filter(|measure| of.get(**measure) > 0).map(count).collect()
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for Quantities {
+    type Error = String;
+
+    fn try_from(counts: BTreeMap<String, String>) -> Result<Self, String> {
+        counts.into_iter().try_fold(Quantities::default(), |sum, (name, count)| {
+            let measure = Measure::ALL
+                .into_iter()
+                .find(|measure| measure.as_str() == name)
+                .ok_or_else(|| format!("nothing is measured by the name of `{name}`"))?;
+            let count = count.parse().map_err(|_| format!("`{count}` is no count of `{name}`"))?;
+            Ok(sum.with(measure, count))
+        })
+    }
+}
+
 impl Measure {
+    /// A stable name for machines: `memory_time`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Measure::Requests => "requests",
+            Measure::MemoryTime => "memory_time",
+            Measure::VcpuTime => "vcpu_time",
+            Measure::ClockTime => "clock_time",
+            Measure::CpuTime => "cpu_time",
+            Measure::ScratchTime => "scratch_time",
+            Measure::Streamed => "streamed",
+            Measure::Egress => "egress",
+            Measure::ProvisionedTime => "provisioned_time",
+            Measure::ProvisionedUse => "provisioned_use",
+            Measure::SnapshotTime => "snapshot_time",
+            Measure::SnapshotRestored => "snapshot_restored",
+            Measure::ServerTime => "server_time",
+        }
+    }
+
     const ALL: [Measure; MEASURES] = [
         Measure::Requests,
         Measure::MemoryTime,

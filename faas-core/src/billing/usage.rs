@@ -54,8 +54,13 @@ impl Use {
 impl Profile {
     /// The time that is billed of it, and what it counts for.
     pub(super) fn count(&self, used: &Use) -> (Duration, Quantities) {
+        let wall = wall(used, self.billing.time.as_ref());
+        self.count_for(used, wall)
+    }
+
+    /// The same where so much wall time is billed of it.
+    pub(super) fn count_for(&self, used: &Use, wall: Duration) -> (Duration, Quantities) {
         let billing = &self.billing;
-        let wall = wall(used, billing.time.as_ref());
         let ns = wall.as_nanos();
         let memory_mib = memory_mib(used, billing.memory.as_ref());
         let milli_vcpus = used.milli_vcpus.unwrap_or_else(|| self.cpu.milli_vcpus(memory_mib));

@@ -25,6 +25,11 @@ impl FunctionId {
 pub struct InstanceId(pub(super) Key);
 
 impl InstanceId {
+    /// A number that no other instance of its pool has, or will have: for records.
+    pub fn number(self) -> u64 {
+        u64::from(self.0.version) << 32 | u64::from(self.0.index)
+    }
+
     /// A small number, unique among the instances that exist: for tables beside the pool.
     pub fn index(self) -> usize {
         self.0.index as usize

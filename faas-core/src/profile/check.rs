@@ -101,6 +101,14 @@ fn scaling(scaling: &Scaling) -> Checked {
         ms(&scaling.keep_alive_ms),
         ms(&scaling.keep_alive_max_ms),
     )?;
+    if let Some(share) = &scaling.target_utilization_percent
+        && !(1..=100).contains(&share.value)
+    {
+        return wrong(
+            "scaling.target_utilization_percent",
+            format!("{} is no share: write 1 to 100", share.value),
+        );
+    }
     match (&scaling.burst_instances, &scaling.burst_window_ms) {
         (Some(_), None) => {
             wrong("scaling.burst_instances", "burst_instances needs burst_window_ms beside it")

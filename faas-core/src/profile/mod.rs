@@ -6,6 +6,7 @@
 //! schema, prices   what such a file may say           load      reads one, and tells what is wrong with it
 //! facts            what it says, entry by entry       check     what contradicts what
 //! resolve          a function's settings: what it asks for and what the provider gives
+//! scaling          what the scheduler decides by      log       the provider's lines, filled in
 //! builtin          those that come along
 //! ```
 //!
@@ -15,12 +16,15 @@ mod builtin;
 mod check;
 mod facts;
 mod load;
+mod log;
 mod prices;
 mod resolve;
+mod scaling;
 mod schema;
 
 pub use facts::Fact;
 pub use load::{ProfileError, UnknownProfile};
+pub use log::LogLines;
 pub use prices::{
     Billing, Counts, EventRule, MemoryOf, MemoryRule, Meter, Of, Plan, ProvisionedRule, Quantity, QueueRule,
     ScratchRule, Servers, SnapshotRule, StreamRule, Tier, TimeRule,

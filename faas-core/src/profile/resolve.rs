@@ -3,12 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{Profile, schema::Range};
-use crate::{
-    abi::manifest::Entry,
-    abi::manifest::Isolation,
-    invocation::FunctionSpec,
-    policy::{FixedTtl, Policy, UntilEvicted},
-};
+use crate::{abi::manifest::Entry, abi::manifest::Isolation, invocation::FunctionSpec};
 
 /// Where a provider has no limit: more than anybody waits for, and no overflow when added to a time.
 const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -57,13 +52,15 @@ impl Profile {
             })?),
             (None, asked) => asked.map_or(NO_LIMIT, Duration::from_millis).min(NO_LIMIT),
         };
+        let scaling = &self.scaling;
+        let default_concurrency = scaling.default_concurrency.as_ref().map(|n| n.value);
         let isolation = entry.isolation.unwrap_or_default();
         let per_instance = match isolation {
-            Isolation::Instance => entry.concurrency.unwrap_or(1).max(1),
+            Isolation::Instance => entry.concurrency.or(default_concurrency).unwrap_or(1).max(1),
             Isolation::Request => 1,
         };
-        let most_per_instance =
-            self.scaling.instance_concurrency.as_ref().map_or(u32::MAX, |most| most.value);
+        let most_per_instance = scaling.instance_concurrency.as_ref().map_or(u32::MAX, |most| most.value);
+        let instance_concurrency = per_instance.min(most_per_instance);
         Ok(FunctionSpec {
             memory_mib,
             timeout,
@@ -72,20 +69,19 @@ impl Profile {
                 .init_ms
                 .as_ref()
                 .map_or(NO_LIMIT, |range| Duration::from_millis(range.default.value)),
-            instance_concurrency: per_instance.min(most_per_instance),
+            instance_concurrency,
             isolation,
+            max_instances: scaling.max_function_instances.as_ref().map(|most| most.value),
+            // with one place an instance, a share of it would keep a spare instance for each that is busy
+            target_utilization_percent: scaling
+                .target_utilization_percent
+                .as_ref()
+                .map(|share| share.value)
+                .filter(|_| instance_concurrency > 1),
             max_request_bytes: limits.request_bytes.as_ref().map_or(u64::MAX, |range| range.default.value),
             max_reply_bytes: limits.reply_bytes.as_ref().map_or(u64::MAX, |range| range.default.value),
             ..FunctionSpec::new(entry.name.as_str())
         })
-    }
-
-    /// How long the provider keeps idle instances.
-    pub fn keep_alive(&self) -> Box<dyn Policy> {
-        match &self.scaling.keep_alive_ms {
-            Some(ttl) => Box::new(FixedTtl(Duration::from_millis(ttl.value))),
-            None => Box::new(UntilEvicted),
-        }
     }
 }
 

@@ -99,6 +99,10 @@ pub struct Scaling {
     pub default_concurrency: Option<Sourced<u32>>,
     /// Instances of all functions together.
     pub max_instances: Option<Sourced<u32>>,
+    /// Invocations of all functions that may run at once.
+    pub max_running: Option<Sourced<u32>>,
+    /// Memory of all instances together, in MiB.
+    pub memory_mib: Option<Sourced<u64>>,
     /// Instances of one function.
     pub max_function_instances: Option<Sourced<u32>>,
     /// How many instances of a function may be added in each [`burst_window_ms`](Self::burst_window_ms).
@@ -111,6 +115,8 @@ pub struct Scaling {
     pub max_queued: Option<Sourced<usize>>,
     /// How long they may wait, in milliseconds.
     pub max_wait_ms: Option<Sourced<u64>>,
+    /// Another instance is started when more than this share of the places is taken, in percent.
+    pub target_utilization_percent: Option<Sourced<u8>>,
     /// How long an idle instance is kept, in milliseconds; until its room is needed when absent.
     pub keep_alive_ms: Option<Sourced<u64>>,
     /// How long it is kept at most, where that varies.

@@ -107,6 +107,7 @@ async fn run(shared: Arc<Shared>, mut invocation: Invocation) -> Result<Reply, F
         Err(error) => return Err(invocation.tally.fail(error)),
     };
     invocation.tally.started(grant.spec.clone(), grant.start, grant.queue);
+    invocation.tally.served_by(grant.number);
     if let Some(init) = grant.init {
         invocation.tally.used(|usage| {
             usage.origin = Some(init.origin);

@@ -320,6 +320,7 @@ impl Core {
             instance: entry.instance.clone().expect("the pool lends ready instances only"),
             spec: entry.spec.clone(),
             start,
+            number: id.number(),
             queue,
             init,
             lease: Some(Lease::new(move |is_healthy| shared.release(id, is_healthy))),

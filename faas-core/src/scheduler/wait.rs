@@ -23,6 +23,8 @@ pub(super) struct Grant {
     pub(super) instance: Arc<dyn Instance>,
     pub(super) spec: Arc<FunctionSpec>,
     pub(super) start: Start,
+    /// The instance's number.
+    pub(super) number: u64,
     /// How long the invocation waited for capacity.
     pub(super) queue: Duration,
     /// What the start took, for the first invocation that waited for it.

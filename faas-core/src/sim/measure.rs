@@ -103,6 +103,7 @@ impl Meter {
             function: spec.name.clone(),
             spec: Some(spec),
             start: Some(Start::Warm),
+            instance: None,
             arrived: Time::EPOCH,
             ended: Time::EPOCH,
             queue: std::time::Duration::ZERO,

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use faas_core::{
     billing::{
-        Active, Allowances, Invoice, Ledger, Month, Provisioned, Quantities, Snapshots, Stated, compare,
+        Active, Allowances, Instances, Invoice, Ledger, Measure, Month, Provisioned, Quantities, Snapshots,
+        Stated, compare,
     },
     clock::Time,
     invocation::{End, ErrorKind, FunctionSpec, InvocationError, Record, Start, Usage},
@@ -19,6 +20,7 @@ fn record(memory_mib: u32, init: Duration, handler: Duration, cpu: Duration) -> 
         function: "f".into(),
         spec: Some(Arc::new(FunctionSpec { memory_mib, ..FunctionSpec::new("f") })),
         start: Some(if init.is_zero() { Start::Warm } else { Start::Cold }),
+        instance: None,
         arrived: Time::EPOCH,
         ended: Time::EPOCH,
         queue: Duration::from_secs(9),
@@ -305,4 +307,44 @@ fn the_sides_of_a_comparison_meet_where_it_says() {
         met += 1;
     }
     assert_eq!(met, all.len() - 2, "all but the servers and the plan that costs nothing");
+}
+
+/// Records on three instances, in the order in which they end.
+fn overlapping() -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
+    let one = (0_u64..3, 0_u64..5_000, 0_u64..700);
+    proptest::collection::vec(one, 1..40).prop_map(|mut all| {
+        all.sort_by_key(|(_, from, took)| from + took);
+        all
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_invocations_add_is_the_union_of_their_instances(all in overlapping()) {
+        for profile in profiles().filter(Profile::bills_instances) {
+            let rule = profile.billing.time.clone().expect("it bills time");
+            let (mut instances, mut ledger) = (Instances::default(), Ledger::default());
+            let mut unions = [(); 3].map(|()| Active::default());
+            for (instance, from, took) in &all {
+                let at = |ms: u64| Time::EPOCH + Duration::from_millis(1_000 + ms);
+                let took_ms = Duration::from_millis(*took);
+                let record = Record {
+                    instance: Some(*instance),
+                    arrived: at(*from),
+                    ended: at(from + took),
+                    ..record(512, Duration::ZERO, took_ms, took_ms)
+                };
+                let marginal = instances.bill(&profile, &record);
+                ledger.add(&record.function, marginal.charge.quantities);
+                ledger.refund(&record.function, marginal.refund);
+                unions[usize::try_from(*instance).expect("small")].add(at(*from), at(from + took));
+            }
+            let billed: Duration = unions.iter().map(|active| active.billed(&rule)).sum();
+            let whole = profile.charge(&record(512, Duration::ZERO, Duration::from_secs(3_600), Duration::ZERO));
+            let per_hour = whole.quantities.get(Measure::MemoryTime);
+            let expected = per_hour / 3_600_000_000_000 * billed.as_nanos();
+            prop_assert_eq!(ledger.total().get(Measure::MemoryTime), expected, "{}", profile.name);
+            prop_assert_eq!(ledger.total().requests(), all.len() as u128);
+        }
+    }
 }

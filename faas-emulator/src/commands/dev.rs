@@ -6,14 +6,16 @@ use std::{
     process::ExitCode,
 };
 
+use faas_core::budget::{Budget, Cap};
 use tokio::signal;
 
 use super::stderr_has_color;
 use crate::{
     console::{Format, event::Event},
     error::Error,
-    host::{DEFAULT_PROFILE, Host, Setup},
-    paths::Running,
+    gateway::status::Shapes,
+    host::{DEFAULT_PROFILE, Host, Named, Scale, Setup},
+    paths::{self, Running},
     reload::{load::Loader, project, session::Session},
     trigger::http,
 };
@@ -38,9 +40,58 @@ pub struct Options {
     /// Build once and do not watch for changes
     #[arg(long)]
     no_watch: bool,
-    /// Print one JSON object an event
+    /// How the console looks
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// Print one JSON object an event: the same as --log-format json
     #[arg(long)]
     json: bool,
+    /// Whose errors clients get: the provider's, as far as its profile knows them, or ours, which say why
+    #[arg(long, value_enum, default_value = "provider", value_name = "WHOSE")]
+    errors: Shapes,
+    /// How many of a function's invocations may run at once, kept free for it: AWS Lambda's reserved concurrency
+    #[arg(long, value_name = "NAME=N")]
+    reserve: Vec<Named<u32>>,
+    /// What functions may cost, in all or one of them, in a day, a month or this session: 0.50/day, hello=5/month, 2
+    #[arg(long, value_name = "[NAME=]USD[/PER]")]
+    budget: Vec<Cap>,
+    /// Say when a budget is spent, and refuse nothing
+    #[arg(long, requires = "budget")]
+    budget_warn: bool,
+    /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
+    #[arg(long, value_name = "NAME=N")]
+    min_instances: Vec<Named<u32>>,
+}
+
+/// How the console looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object an event
+    Json,
+    /// Invocations in the words of the provider's log, such as AWS Lambda's REPORT
+    Provider,
+}
+
+impl Options {
+    fn format(&self) -> Format {
+        match self.log_format {
+            _ if self.json => Format::Json,
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+            LogFormat::Provider => Format::Provider,
+        }
+    }
+
+    fn budget(&self) -> Option<Budget> {
+        (!self.budget.is_empty()).then(|| Budget::new(self.budget.clone(), self.budget_warn))
+    }
+
+    fn scale(&self) -> Vec<Scale> {
+        let reserved = self.reserve.iter().cloned().map(Scale::Reserved);
+        reserved.chain(self.min_instances.iter().cloned().map(Scale::MinInstances)).collect()
+    }
 }
 
 /// Exit code of a process that was interrupted, as shells have it: 128 and the number of SIGINT.
@@ -51,11 +102,12 @@ const INTERRUPTED: u8 = 130;
 /// # Errors
 /// When there is nothing to serve, or the port cannot be had.
 pub async fn run(options: Options) -> Result<ExitCode, Error> {
-    let format = if options.json { Format::Json } else { Format::Text };
+    let out = Box::new(anstream::AutoStream::auto(std::io::stdout()));
     let host = Host::new(Setup {
-        profile: options.profile.clone(),
-        format,
-        out: Box::new(anstream::AutoStream::auto(std::io::stdout())),
+        errors: options.errors,
+        scale: options.scale(),
+        budget: options.budget(),
+        ..Setup::new(options.profile.clone(), options.format(), out)
     })?;
     let result = serve(&options, &host).await;
     let console = host.console().clone();
@@ -79,7 +131,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     let loader = Loader {
         project: project.clone(),
         release: options.release,
-        color: !options.json && stderr_has_color(),
+        color: options.format() != Format::Json && stderr_has_color(),
         runtime: host.runtime().clone(),
         clock: clock.clone(),
     };
@@ -126,6 +178,11 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         () = drain => ExitCode::SUCCESS,
         () = interrupts.next() => ExitCode::from(INTERRUPTED),
     };
+    let session = host.meter().session(clock.now());
+    if let Err(why) = super::blocking(move || paths::keep_session(&project, &session)).await {
+        console.say(Event::Notice(why.to_string()));
+    }
+    host.meter().refused().into_iter().for_each(|told| console.say(Event::Notice(told)));
     console.say(Event::Bill(host.meter().bill()));
     Ok(code)
 }

@@ -126,11 +126,8 @@ async fn ask(
 }
 
 async fn here(options: Options, project: Project, request: Request<Full<Bytes>>) -> Result<ExitCode, Error> {
-    let host = Host::new(Setup {
-        profile: options.profile.unwrap_or_else(|| DEFAULT_PROFILE.to_owned()),
-        format: Format::Text,
-        out: Box::new(anstream::stderr()),
-    })?;
+    let profile = options.profile.unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
+    let host = Host::new(Setup::new(profile, Format::Text, Box::new(anstream::stderr())))?;
     let loader = super::loader(&host, project);
     let mut session =
         Session::new(host.clone(), host.console().clone(), host.clock().clone(), loader, options.path);

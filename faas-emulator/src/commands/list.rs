@@ -34,11 +34,7 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<(), Error> {
     let path = options.path.clone();
     // the list alone goes to standard output: what the build says is for the person who waits
-    let host = Host::new(Setup {
-        profile: options.profile,
-        format: Format::Text,
-        out: Box::new(anstream::stderr()),
-    })?;
+    let host = Host::new(Setup::new(options.profile, Format::Text, Box::new(anstream::stderr())))?;
     let project = super::blocking(move || project::find(path.as_deref())).await?;
     let loader = super::loader(&host, project);
     let console = host.console().clone();

@@ -1,5 +1,6 @@
 //! The command line: one file a command, each with its options and a `run`.
 
+pub mod bill;
 pub mod completions;
 pub mod dev;
 pub mod estimate;
@@ -38,6 +39,8 @@ enum Command {
     New(new::Options),
     /// List functions, their routes and settings
     List(list::Options),
+    /// Print the bill of the last or running session, and check it against a baseline
+    Bill(bill::Options),
     /// Price use that you state, without running anything
     Estimate(Box<estimate::Options>),
     /// List providers' profiles, or print one with its sources
@@ -58,6 +61,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Invoke(options) => block_on(invoke::run(options)),
         Command::New(options) => new::run(&options).map(|()| ExitCode::SUCCESS),
         Command::List(options) => block_on(list::run(options)).map(|()| ExitCode::SUCCESS),
+        Command::Bill(options) => block_on(bill::run(options)).map(|()| ExitCode::SUCCESS),
         Command::Estimate(options) => estimate::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Profiles(options) => profiles::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use faas_core::{
     billing::Charge,
     invocation::Record,
+    profile::LogLines,
     transition::{LogLine, StopReason},
 };
 use rust_decimal::Decimal;
@@ -72,6 +73,8 @@ pub enum Event {
     },
     /// An invocation has ended.
     Invocation(Box<Invoked>),
+    /// Lines in the words of the provider's log.
+    Provider(Vec<String>),
     /// Invocations of one function within a second, too many for a line each.
     Many(Many),
     /// A guest wrote a line.
@@ -106,6 +109,8 @@ pub struct Invoked {
     pub charge: Charge,
     /// What all have cost so far, this one included.
     pub total_usd: Decimal,
+    /// What the provider would write to the function's log; nothing for people who read ours.
+    pub lines: LogLines,
 }
 
 /// A second's worth of invocations of one function.

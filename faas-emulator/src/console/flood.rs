@@ -177,6 +177,7 @@ mod tests {
             function,
             spec: None,
             start: Some(Start::Warm),
+            instance: None,
             arrived: Time::EPOCH,
             ended: Time::EPOCH + took,
             queue: Duration::ZERO,

@@ -30,6 +30,7 @@ fn value(event: &Event) -> Value {
             "profile": profile,
             "pid": std::process::id(),
         }),
+        Event::Provider(lines) => json!({ "event": "provider_log", "lines": lines }),
         Event::Progress(text) => json!({ "event": "progress", "text": text }),
         Event::Notice(text) => json!({ "event": "notice", "text": text }),
         Event::Built { functions, cargo, ours } => json!({
@@ -76,6 +77,7 @@ fn value(event: &Event) -> Value {
                 }
                 End::Cancelled => (None, Some("cancelled"), None, None),
             };
+            let provider_log = [&invoked.lines.before[..], &invoked.lines.after[..]].concat();
             json!({
                 "event": "invocation",
                 "id": &*record.id,
@@ -98,6 +100,7 @@ fn value(event: &Event) -> Value {
                 "billed_ms": billed_ms(invoked.charge.billed),
                 "cost_usd": invoked.charge.cost_usd.normalize().to_string(),
                 "total_usd": invoked.total_usd.normalize().to_string(),
+                "provider_log": provider_log,
             })
         }
         Event::Many(many) => json!({

@@ -21,6 +21,7 @@ use faas_core::{
     billing::Charge,
     clock::{SharedClock, Time},
     invocation::Record,
+    profile::LogLines,
 };
 use parking_lot::Mutex;
 use rust_decimal::Decimal;
@@ -40,6 +41,8 @@ pub enum Format {
     Text,
     /// Programs.
     Json,
+    /// People who want invocations in the words of the provider's log.
+    Provider,
 }
 
 /// The console. Cheap to share; ends with [`Console::close`].
@@ -86,8 +89,16 @@ impl Console {
     }
 
     /// Says that an invocation has ended, with others if there are many.
-    pub fn invocation(&self, record: &Record, charge: &Charge, total_usd: Decimal) {
-        if self.format == Format::Text {
+    ///
+    /// `lines` is what the provider would write, made only for who reads it.
+    pub fn invocation(
+        &self,
+        record: &Record,
+        charge: &Charge,
+        total_usd: Decimal,
+        lines: impl FnOnce() -> LogLines,
+    ) {
+        if self.format != Format::Json {
             let mut due = Vec::new();
             let admitted = self.floods.lock().admit(record.ended, record, total_usd, &mut due);
             self.push_due(due);
@@ -96,13 +107,14 @@ impl Console {
             }
         }
         self.queue.push(|| {
-            Event::Invocation(Box::new(Invoked { record: record.clone(), charge: *charge, total_usd }))
+            let lines = if self.format == Format::Text { LogLines::default() } else { lines() };
+            Event::Invocation(Box::new(Invoked { record: record.clone(), charge: *charge, total_usd, lines }))
         });
     }
 
     /// Passes on what a guest wrote, within reason.
     pub fn log(&self, line: &faas_core::transition::LogLine) {
-        if self.format == Format::Text {
+        if self.format != Format::Json {
             let mut due = Vec::new();
             let admitted = self.floods.lock().admit_log(self.clock.now(), &line.function, &mut due);
             self.push_due(due);
@@ -163,7 +175,7 @@ fn write_all(
         let now = clock.now();
         let mut page = String::new();
         let mut show = |event: &Event| match format {
-            Format::Text => page.push_str(&text.render(event)),
+            Format::Text | Format::Provider => page.push_str(&text.render(event)),
             Format::Json => page.push_str(&json::render(event)),
         };
         let (events, dropped, closed) = match popped {
@@ -172,12 +184,19 @@ fn write_all(
         };
         for event in events {
             match event {
-                Event::Log(line) if format == Format::Text => {
+                Event::Log(line) if format != Format::Json => {
                     if let Some(line) = group.keep(now, line) {
                         show(&Event::Log(line));
                     }
                 }
-                Event::Invocation(invoked) if format == Format::Text => {
+                Event::Invocation(mut invoked) if format == Format::Provider && invoked.lines.is_some() => {
+                    let after = std::mem::take(&mut invoked.lines.after);
+                    let logs = group.ended(&invoked.record.id);
+                    show(&Event::Provider(std::mem::take(&mut invoked.lines.before)));
+                    logs.into_iter().for_each(|line| show(&Event::Log(line)));
+                    show(&Event::Provider(after));
+                }
+                Event::Invocation(invoked) if format != Format::Json => {
                     let lines = group.ended(&invoked.record.id);
                     show(&Event::Invocation(invoked));
                     lines.into_iter().for_each(|line| show(&Event::Log(line)));
@@ -229,6 +248,7 @@ pub(crate) mod tests {
                 function: "hello".into(),
                 spec: Some(Arc::new(FunctionSpec { generation: 3, ..FunctionSpec::new("hello") })),
                 start: Some(Start::Cold),
+                instance: None,
                 arrived: Time::EPOCH,
                 ended: Time::EPOCH + micros(1520),
                 queue: micros(3),
@@ -246,6 +266,10 @@ pub(crate) mod tests {
             },
             charge: charge(),
             total_usd: Decimal::new(408, 9),
+            lines: LogLines {
+                before: vec!["START RequestId: 0123456789abcdef".into()],
+                after: vec!["REPORT RequestId: 0123456789abcdef".into()],
+            },
         }
     }
 
@@ -309,7 +333,7 @@ pub(crate) mod tests {
         let console = Console::start(Format::Text, SystemClock::shared(), page.clone()).expect("a thread");
         let Event::Log(line) = log("0123456789abcdef", "an order of 7") else { panic!("a log line") };
         console.log(&line);
-        console.invocation(&invoked().record, &charge(), Decimal::ZERO);
+        console.invocation(&invoked().record, &charge(), Decimal::ZERO, LogLines::default);
         console.close();
         let page = page.plain();
         let lines: Vec<&str> = page.lines().collect();
@@ -318,11 +342,30 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_providers_words_stand_around_what_the_function_wrote() {
+        let page = Page::default();
+        let console =
+            Console::start(Format::Provider, SystemClock::shared(), page.clone()).expect("a thread");
+        let Event::Log(line) = log("0123456789abcdef", "an order of 7") else { panic!("a log line") };
+        console.log(&line);
+        console.invocation(&invoked().record, &charge(), Decimal::ZERO, || invoked().lines);
+        // a provider that writes nothing leaves ours
+        console.invocation(&invoked().record, &charge(), Decimal::ZERO, LogLines::default);
+        console.close();
+        let page = page.plain();
+        let lines: Vec<&str> = page.lines().collect();
+        assert_eq!(lines[0], "START RequestId: 0123456789abcdef", "{page}");
+        assert!(lines[1].ends_with("| an order of 7"), "{page}");
+        assert_eq!(lines[2], "REPORT RequestId: 0123456789abcdef", "{page}");
+        assert!(lines[3].starts_with("  hello  cold  200"), "{page}");
+    }
+
+    #[test]
     fn nothing_is_lost_silently_in_a_flood() {
         let page = Page::default();
         let console = Console::start(Format::Json, SystemClock::shared(), page.clone()).expect("a thread");
         for _ in 0..50_000 {
-            console.invocation(&invoked().record, &charge(), Decimal::ZERO);
+            console.invocation(&invoked().record, &charge(), Decimal::ZERO, LogLines::default);
         }
         console.close();
         let mut told = 0;

@@ -73,6 +73,7 @@ impl Text {
             }
             Event::Started { .. } | Event::Stopped { .. } => Ok(()),
             Event::Invocation(invoked) => self.invocation(out, invoked),
+            Event::Provider(lines) => lines.iter().try_for_each(|line| writeln!(out, "{}", printable(line))),
             Event::Many(many) => self.many(out, many),
             Event::Log(line) => self.log(out, line),
             Event::Dropped(count) => {
@@ -101,7 +102,7 @@ impl Text {
     }
 
     fn invocation(&mut self, out: &mut String, invoked: &Invoked) -> std::fmt::Result {
-        let Invoked { record, charge, total_usd } = invoked;
+        let Invoked { record, charge, total_usd, .. } = invoked;
         self.widen([&*record.function].into_iter());
         let width = self.width;
         let (start_style, start) = match record.start {

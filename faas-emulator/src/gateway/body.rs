@@ -80,7 +80,7 @@ impl Streaming {
             Some(Piece::End(record)) => Some(match record.end {
                 // the connection breaks, which is how HTTP tells a body that is not whole from one that is
                 End::Failed(error) => Err(error),
-                _ => Ok(Frame::trailers(headers::trailers(&record, &self.meter.charge(&record)))),
+                _ => Ok(Frame::trailers(headers::trailers(&record, &self.meter.charge_of(&record)))),
             }),
             None => None,
         })

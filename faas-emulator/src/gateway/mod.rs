@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use faas_core::{
     abi::manifest::Kind,
+    budget::{BudgetLayer, SharedBudget},
     clock::SharedClock,
     invocation::{
         BoxError, ErrorKind, Failure, Invocation, InvocationError, Record, Reply, ReplyBody as CoreBody,
@@ -32,14 +33,18 @@ use faas_core::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Full};
-use tower::Service as _;
+use tower::{Layer as _, Service as _};
 
 use self::{
     body::ReplyBody,
     ids::Ids,
     routes::{Endpoint, Found, Routes},
+    status::Speaks,
 };
 use crate::meter::Meter;
+
+/// Where `faas bill` finds what the session has used until now.
+pub const BILL_PATH: &str = "/_faas/bill";
 
 /// What an error of throttling advises to wait, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -51,6 +56,8 @@ pub struct Gateway {
     scheduler: Scheduler,
     ids: Ids,
     meter: Arc<Meter>,
+    speaks: Speaks,
+    budget: Option<SharedBudget>,
     clock: SharedClock,
     observer: SharedObserverDebug,
 }
@@ -70,11 +77,13 @@ impl Gateway {
         scheduler: Scheduler,
         ids: Ids,
         meter: Arc<Meter>,
+        speaks: Speaks,
         clock: SharedClock,
         observer: SharedObserver,
     ) -> Self {
         let observer = SharedObserverDebug(observer);
-        Gateway { routes: ArcSwap::default(), scheduler, ids, meter, clock, observer }
+        let budget = meter.budget().cloned();
+        Gateway { routes: ArcSwap::default(), scheduler, ids, meter, speaks, budget, clock, observer }
     }
 
     /// Routes requests like this from now on.
@@ -93,6 +102,9 @@ impl Gateway {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        if request.uri().path() == BILL_PATH {
+            return self.session();
+        }
         let (endpoint, strip) = {
             let routes = self.routes.load();
             match routes.find(request.method(), request.uri().path()) {
@@ -120,10 +132,27 @@ impl Gateway {
         if let Err(error) = recursion::enter(request.headers_mut(), &function) {
             return self.refusal(&tally.fail(error));
         }
-        match self.scheduler.clone().call(Invocation { function, request, force_cold, tally }).await {
+        let invocation = Invocation { function, request, force_cold, tally };
+        let ended = match &self.budget {
+            None => self.scheduler.clone().call(invocation).await,
+            Some(budget) => {
+                let layer = BudgetLayer::new(budget.clone(), self.clock.clone());
+                layer.layer(self.scheduler.clone()).call(invocation).await
+            }
+        };
+        match ended {
             Ok(reply) => self.respond(reply, &endpoint),
             Err(failure) => self.refusal(&failure),
         }
+    }
+
+    fn session(&self) -> Response<ReplyBody> {
+        let session = self.meter.session(self.clock.now());
+        // plain data of strings and numbers is JSON
+        let json = serde_json::to_vec(&session).unwrap_or_default();
+        let mut response = Response::new(ReplyBody::Whole(json.into()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
     }
 
     fn respond(&self, reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {
@@ -133,7 +162,7 @@ impl Gateway {
         let generation = is_of(&record, endpoint).then_some(&endpoint.generation);
         let body = match body {
             CoreBody::Whole(bytes) => {
-                let charge = self.meter.charge(&record);
+                let charge = self.meter.charge_of(&record);
                 headers::ended(&mut parts.headers, &record, &charge, generation);
                 ReplyBody::Whole(bytes)
             }
@@ -147,16 +176,13 @@ impl Gateway {
 
     fn refusal(&self, failure: &Failure) -> Response<ReplyBody> {
         let (error, record) = (failure.error(), failure.record());
-        let body = status::body(error, &record.id);
-        let mut response = Response::new(ReplyBody::Whole(body.into()));
-        *response.status_mut() = status::status(error.kind);
+        let mut response = self.speaks.response(error, &record.id).map(|body| ReplyBody::Whole(body.into()));
         let map = response.headers_mut();
-        map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         map.insert(headers::ERROR, HeaderValue::from_static(error.kind.as_str()));
         if error.kind == ErrorKind::Throttled {
             map.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
-        headers::ended(map, record, &self.meter.charge(record), None);
+        headers::ended(map, record, &self.meter.charge_of(record), None);
         response
     }
 }

@@ -51,7 +51,7 @@ fn guests() -> tempfile::TempDir {
 #[test]
 fn what_breaks_one_request_breaks_nothing_else() {
     let guests = guests();
-    let dev = Dev::serve(guests.path(), &["--no-watch"]);
+    let dev = Dev::serve(guests.path(), &["--no-watch", "--errors", "own"]);
     block_on(async {
         assert_eq!(dev.get("/counter").await.text, "1");
         let mut told = String::new();

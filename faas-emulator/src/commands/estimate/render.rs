@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 /// A line each, the total, and what is unverified.
-pub(super) fn table(profile: &Profile, invoice: &Invoice) -> String {
+pub(in crate::commands) fn table(profile: &Profile, invoice: &Invoice) -> String {
     let mut rows = vec![["", "billed", "included", "", "$ each", "$"].map(String::from)];
     for line in &invoice.lines {
         let mark = if profile.is_verified(&line.source) { "" } else { " *" };

@@ -1,0 +1,121 @@
+//! Bills invocations as they end, where a provider bills the time in which an instance is active: each for what it adds
+//! to the union. Pure: whoever observes invocations feeds it.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{Active, Charge, Quantities, Use};
+use crate::{
+    clock::Time,
+    invocation::{Record, Start},
+    profile::{Of, Profile},
+};
+
+/// How often all instances are looked through for those that have long been idle.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// When each instance was active, as far as invocations may still overlap with it.
+#[derive(Debug, Clone, Default)]
+pub struct Instances {
+    active: HashMap<u64, Active>,
+    /// The longest that an invocation may have taken, start included.
+    longest: Duration,
+    swept: Option<Time>,
+}
+
+/// What an invocation adds to the bill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marginal {
+    /// What is billed for it.
+    pub charge: Charge,
+    /// What was billed before and is not any more: an invocation that ends between two others may join what was
+    /// rounded up apart.
+    pub refund: Quantities,
+}
+
+impl Profile {
+    /// Whether overlapping invocations of an instance share its time.
+    pub fn bills_instances(&self) -> bool {
+        self.billing.time.as_ref().is_some_and(|time| time.of.value == Of::Instance)
+    }
+}
+
+impl Instances {
+    /// Bills an invocation that has ended, in whatever order. Where invocations are billed one by one, that is
+    /// [`Profile::charge`].
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use faas_core::{billing::Instances, clock::Time, invocation::*, profile::Profile};
+    ///
+    /// let at = |ms| Time::EPOCH + Duration::from_millis(ms);
+    /// let record = |from, to| Record {
+    ///     id: "1".into(), function: "f".into(), spec: Some(Arc::new(FunctionSpec::new("f"))),
+    ///     start: Some(Start::Warm), instance: Some(7), arrived: at(from), ended: at(to), queue: Duration::ZERO,
+    ///     usage: Usage { handler_wall: at(to).since(at(from)), ..Usage::default() },
+    ///     end: End::Replied { status: http::StatusCode::OK, is_fault: false },
+    /// };
+    /// let run = Profile::named("google-cloud-run-functions")?;
+    /// let mut instances = Instances::default();
+    /// // 230 ms are billed as 300; what runs meanwhile in the same instance adds nothing, what outlasts it 100
+    /// let mut billed = |from, to| instances.bill(&run, &record(from, to)).charge.billed.as_millis();
+    /// assert_eq!([billed(0, 230), billed(10, 200), billed(150, 390)], [300, 0, 100]);
+    /// # Ok::<(), faas_core::profile::UnknownProfile>(())
+    /// ```
+    pub fn bill(&mut self, profile: &Profile, record: &Record) -> Marginal {
+        let (billed, quantities, refund) = self.add(profile, record);
+        let charge = Charge { billed, quantities, cost_usd: profile.billing.amount_usd(&quantities) };
+        Marginal { charge, refund }
+    }
+
+    /// The same without a price: what it counts for, and what is refunded. Cheaper, for who needs sums only.
+    pub fn count(&mut self, profile: &Profile, record: &Record) -> (Quantities, Quantities) {
+        let (_, quantities, refund) = self.add(profile, record);
+        (quantities, refund)
+    }
+
+    fn add(&mut self, profile: &Profile, record: &Record) -> (Duration, Quantities, Quantities) {
+        let Some(used) = Use::of(record) else {
+            return (Duration::ZERO, Quantities::default(), Quantities::default());
+        };
+        let rule = profile.billing.time.as_ref().filter(|_| profile.bills_instances());
+        let (Some(rule), Some(instance)) = (rule, record.instance) else {
+            let (billed, quantities) = profile.count(&used);
+            return (billed, quantities, Quantities::default());
+        };
+        let bills_init = rule.init.as_ref().is_some_and(|init| init.value);
+        let is_cold = record.start == Some(Start::Cold);
+        let init = if bills_init && is_cold { used.init_wall } else { Duration::ZERO };
+        let from = before(record.ended, used.handler_wall + init);
+        if let Some(spec) = &record.spec {
+            self.longest = self.longest.max(spec.timeout + spec.init_timeout);
+        }
+        let active = self.active.entry(instance).or_default();
+        let was = active.billed(rule);
+        active.add(from, record.ended);
+        let is = active.billed(rule);
+        let (_, quantities) = profile.count_for(&used, is.saturating_sub(was));
+        // requests and CPU time are given back by nothing
+        let nothing = profile.count_for(&used, Duration::ZERO).1;
+        let refund = profile.count_for(&used, was.saturating_sub(is)).1.less(nothing);
+        self.sweep(record.ended);
+        (is.saturating_sub(was), quantities, refund)
+    }
+
+    /// Forgets what no invocation can reach any more, so that a long session does not fill the memory.
+    fn sweep(&mut self, now: Time) {
+        if self.swept.is_some_and(|swept| now < swept + SWEEP_EVERY) {
+            return;
+        }
+        self.swept = Some(now);
+        let reach = before(now, self.longest);
+        self.active.retain(|_, active| {
+            active.forget_before(reach);
+            active.spans() > 0
+        });
+    }
+}
+
+fn before(time: Time, by: Duration) -> Time {
+    let by_ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+    Time::from_unix_nanos(time.unix_nanos().saturating_sub(by_ns))
+}

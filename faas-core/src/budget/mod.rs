@@ -1,0 +1,22 @@
+//! Budgets that stop: dollars that functions may cost in a session, a day or a month.
+//!
+//! ```text
+//! budget   what is spent, when it frees, who is refused: a state machine
+//! layer    puts it around a service                    service   refuses invocations that it does not admit
+//! ```
+//!
+//! A layer decides before an invocation runs; what it cost is known when it has ended. So whoever bills (an observer) and
+//! the layer share one [`Budget`]: the observer calls [`Budget::spend`], the layer [`Budget::admit`]. What runs when a cap
+//! is reached ends as it is, and may exceed the cap by its own cost.
+
+#[allow(clippy::module_inception)]
+mod budget;
+mod layer;
+mod service;
+
+pub use budget::{Budget, Cap, Notice, Per, Refused};
+pub use layer::BudgetLayer;
+pub use service::{Budgeted, ResponseFuture};
+
+/// A budget that an observer fills and a layer reads. The lock is held for a few additions.
+pub type SharedBudget = std::sync::Arc<parking_lot::Mutex<Budget>>;

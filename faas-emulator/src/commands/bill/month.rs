@@ -1,0 +1,155 @@
+//! What a month like the session would cost, under one profile or all. Pure.
+
+use std::time::Duration;
+
+use faas_core::{
+    billing::{Allowances, Compared, Invoice, Measure, Quantities, Stated, compare as compare_stated},
+    profile::Profile,
+};
+use rust_decimal::Decimal;
+
+use crate::{error::Error, meter::session::Session};
+
+/// Hours of a month, as providers count them: a twelfth of 365 days.
+const HOURS: u64 = 730;
+const MONTH_MS: u64 = HOURS * 3_600_000;
+
+/// A month like the session.
+#[derive(Debug)]
+pub(super) struct Month {
+    pub(super) invoice: Invoice,
+    /// Each function's share, before allowances and without the plan.
+    pub(super) functions: Vec<(String, Decimal)>,
+    /// How it was scaled.
+    pub(super) how: String,
+}
+
+impl Month {
+    /// # Errors
+    /// When nothing was observed.
+    pub(super) fn of(session: &Session, profile: &Profile, allowances: Allowances) -> Result<Self, Error> {
+        let scale = Scale::of(session)?;
+        let all: Quantities = session.under(&profile.name).map(|(_, used)| scale.apply(used)).sum();
+        let exact = |used: &Quantities| profile.billing.amount_usd(&scale.apply(used));
+        Ok(Month {
+            invoice: Invoice::of(&profile.billing, &all.into(), allowances),
+            functions: session
+                .under(&profile.name)
+                .map(|(name, used)| (name.to_owned(), exact(used)))
+                .collect(),
+            how: scale.how(session),
+        })
+    }
+}
+
+/// From what was observed to a month.
+struct Scale {
+    observed_ms: u64,
+}
+
+impl Scale {
+    fn of(session: &Session) -> Result<Self, Error> {
+        if session.load().served == 0 || session.observed_ms == 0 {
+            return Err(Error::bad_input(
+                "nothing ran in the session, so there is nothing to scale: send requests to `faas dev` first",
+            ));
+        }
+        Ok(Scale { observed_ms: session.observed_ms })
+    }
+
+    fn apply(&self, used: &Quantities) -> Quantities {
+        used.scaled(MONTH_MS, self.observed_ms)
+    }
+
+    fn count(&self, n: u64) -> u64 {
+        u64::try_from(u128::from(n) * u128::from(MONTH_MS) / u128::from(self.observed_ms)).unwrap_or(u64::MAX)
+    }
+
+    fn how(&self, session: &Session) -> String {
+        let factor = Decimal::from(MONTH_MS) / Decimal::from(self.observed_ms);
+        format!(
+            "{} requests in {} s, times {} for a month of {HOURS} hours: as if traffic went on like this",
+            session.load().served,
+            Decimal::new(i64::try_from(self.observed_ms).unwrap_or(i64::MAX), 3).normalize(),
+            factor.round_dp(1).normalize(),
+        )
+    }
+}
+
+/// A month under every profile.
+#[derive(Debug)]
+pub(super) struct Comparison {
+    /// Cheapest first.
+    pub(super) rows: Vec<Row>,
+    pub(super) how: String,
+    /// How many servers, and how much of them would be idle.
+    pub(super) servers: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) profile: String,
+    pub(super) total_usd: Decimal,
+    /// From how many requests a month on servers cost no more, by function; all functions together first.
+    pub(super) break_even: Vec<(String, Option<u64>)>,
+}
+
+/// # Errors
+/// When nothing was observed.
+pub(super) fn compare(session: &Session, own: &Profile, allowances: Allowances) -> Result<Comparison, Error> {
+    let scale = Scale::of(session)?;
+    let mut profiles: Vec<Profile> = Profile::names().filter_map(|name| Profile::named(name).ok()).collect();
+    if Profile::names().all(|name| name != own.name) {
+        profiles.push(own.clone());
+    }
+    let all = session.load();
+    let functions = session.functions.iter().filter(|(_, load)| load.served > 0);
+    let loads: Vec<_> =
+        std::iter::once(("all", all)).chain(functions.map(|(name, load)| (name.as_str(), *load))).collect();
+    let stated = |load: &crate::meter::session::Load| Stated {
+        requests: scale.count(load.served),
+        duration: Duration::from_nanos(load.handler_ns / load.served),
+        cpu: Some(Duration::from_nanos(load.cpu_ns / load.served)),
+        memory_mib: load.memory_mib,
+        cold_starts: scale.count(load.cold),
+        init: Duration::from_nanos(load.init_ns / load.cold.max(1)),
+        peak_rps: Some(session.peak_rps.into()),
+        ..Stated::default()
+    };
+    let estimates: Vec<(&str, Vec<Compared>)> = loads
+        .iter()
+        .map(|(name, load)| (*name, compare_stated(profiles.clone(), &stated(load), allowances)))
+        .collect();
+    let estimate = |of: &[Compared], name: &str| of.iter().position(|one| one.profile.name == name);
+    let mut servers = String::new();
+    let mut rows = Vec::new();
+    for profile in &profiles {
+        let month: Quantities = session.under(&profile.name).map(|(_, used)| scale.apply(used)).sum();
+        let mut total_usd = Invoice::of(&profile.billing, &month.into(), allowances).total_usd;
+        if let Some(server) = &profile.billing.servers
+            && let Some(i) = estimate(&estimates[0].1, &profile.name)
+        {
+            // paid for being there: enough for the peak
+            let one = &estimates[0].1[i].estimate;
+            total_usd = one.invoice.total_usd;
+            let ns = one.month.functions.get(Measure::ServerTime);
+            let cpu_ns = u128::from(all.cpu_ns) * u128::from(MONTH_MS) / u128::from(scale.observed_ms);
+            let had_ns = (ns * u128::from(server.vcpus.value)).max(1);
+            let busy_per_mille = u64::try_from(cpu_ns.min(had_ns) * 1000 / had_ns).unwrap_or(1000);
+            servers = format!(
+                "{}: {} for the peak of {} requests a second; {} % of their CPU time would be idle",
+                profile.name,
+                ns / (u128::from(server.hours_per_month.value.max(1)) * 3_600_000_000_000),
+                session.peak_rps,
+                Decimal::from(1000 - busy_per_mille) / Decimal::TEN,
+            );
+        }
+        let break_even = estimates.iter().map(|(function, of)| {
+            let requests = estimate(of, &profile.name).and_then(|i| of[i].break_even_requests);
+            ((*function).to_owned(), requests)
+        });
+        rows.push(Row { profile: profile.name.clone(), total_usd, break_even: break_even.collect() });
+    }
+    rows.sort_by_key(|row| row.total_usd);
+    Ok(Comparison { rows, how: scale.how(session), servers })
+}

@@ -1,0 +1,134 @@
+//! What the meter counts: a ledger for the session's own profile and one for every built-in one, so that the same
+//! invocations can be compared, rounded as each provider rounds. Pure.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use faas_core::{
+    billing::{Charge, Instances, Ledger, Marginal, Quantities},
+    clock::Time,
+    invocation::{End, Record, Start},
+    profile::Profile,
+};
+
+use super::session::{Load, Session};
+
+/// So many charges are kept for replies; of clients that left nobody asks.
+const CHARGES_KEPT: usize = 10_000;
+
+/// What is counted.
+#[derive(Debug)]
+pub(super) struct Books {
+    profile: Arc<Profile>,
+    /// As it was named on the command line.
+    named: String,
+    began: Time,
+    ledger: Ledger,
+    instances: Instances,
+    others: Vec<Other>,
+    functions: BTreeMap<Arc<str>, Load>,
+    /// What was billed for invocations whose reply is on its way, where it depends on what else ran.
+    charges: HashMap<Arc<str>, Charge>,
+    second: (u64, u64),
+    peak_rps: u64,
+}
+
+#[derive(Debug)]
+struct Other {
+    profile: Profile,
+    ledger: Ledger,
+    instances: Instances,
+}
+
+impl Books {
+    pub(super) fn new(profile: Arc<Profile>, named: String, began: Time) -> Self {
+        let others = Profile::names()
+            .filter(|name| *name != profile.name)
+            .filter_map(|name| Profile::named(name).ok())
+            // servers are paid for being there, whatever ran
+            .filter(|other| other.billing.servers.is_none())
+            .map(|profile| Other { profile, ledger: Ledger::default(), instances: Instances::default() })
+            .collect();
+        Books {
+            profile,
+            named,
+            began,
+            ledger: Ledger::default(),
+            instances: Instances::default(),
+            others,
+            functions: BTreeMap::new(),
+            charges: HashMap::new(),
+            second: (0, 0),
+            peak_rps: 0,
+        }
+    }
+
+    /// Adds an invocation that has ended; what it is billed, and what all have used.
+    pub(super) fn add(&mut self, record: &Record) -> (Charge, Quantities) {
+        self.load(record);
+        let Marginal { charge, refund } = self.instances.bill(&self.profile, record);
+        self.ledger.add(&record.function, charge.quantities);
+        self.ledger.refund(&record.function, refund);
+        if record.start.is_some() {
+            for other in &mut self.others {
+                let (quantities, refund) = other.instances.count(&other.profile, record);
+                other.ledger.add(&record.function, quantities);
+                other.ledger.refund(&record.function, refund);
+            }
+        }
+        if self.profile.bills_instances() && record.end != End::Cancelled {
+            if self.charges.len() >= CHARGES_KEPT {
+                self.charges.clear();
+            }
+            self.charges.insert(record.id.clone(), charge);
+        }
+        (charge, *self.ledger.total())
+    }
+
+    fn load(&mut self, record: &Record) {
+        let second = record.arrived.unix_millis() / 1000;
+        // invocations end in another order than they came; a late one counts to the second that is counted now
+        self.second = if second > self.second.0 { (second, 1) } else { (self.second.0, self.second.1 + 1) };
+        self.peak_rps = self.peak_rps.max(self.second.1);
+        let load = match self.functions.get_mut(&record.function) {
+            Some(load) => load,
+            None => self.functions.entry(record.function.clone()).or_default(),
+        };
+        let Some(start) = record.start else {
+            load.refused += 1;
+            return;
+        };
+        let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        load.served += 1;
+        load.cold += u64::from(start == Start::Cold);
+        load.memory_mib = record.spec.as_ref().map_or(load.memory_mib, |spec| spec.memory_mib);
+        load.init_ns = load.init_ns.saturating_add(ns(record.usage.init_wall));
+        load.handler_ns = load.handler_ns.saturating_add(ns(record.usage.handler_wall));
+        load.cpu_ns = load.cpu_ns.saturating_add(ns(record.usage.handler_cpu));
+    }
+
+    /// What was billed for an invocation, once.
+    pub(super) fn take_charge(&mut self, id: &str) -> Option<Charge> {
+        self.charges.remove(id)
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(super) fn session(&self, now: Time) -> Session {
+        let of = |ledger: &Ledger| ledger.functions().map(|(name, used)| (name.to_string(), *used)).collect();
+        let mut billed: BTreeMap<String, BTreeMap<String, Quantities>> =
+            self.others.iter().map(|other| (other.profile.name.clone(), of(&other.ledger))).collect();
+        billed.insert(self.profile.name.clone(), of(&self.ledger));
+        Session {
+            profile: self.named.clone(),
+            observed_ms: u64::try_from(now.since(self.began).as_millis()).unwrap_or(u64::MAX),
+            peak_rps: self.peak_rps,
+            functions: self.functions.iter().map(|(name, load)| (name.to_string(), *load)).collect(),
+            billed,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Counts what invocations use, prices it, and tells the console: the emulator's one observer.
+//!
+//! It sees and never decides. It runs inline at the end of every invocation, so it adds, and hands on.
+
+mod books;
+pub mod session;
+
+use std::sync::Arc;
+
+use faas_core::{
+    billing::{Charge, Quantities},
+    budget::{Budget, Notice, Refused, SharedBudget},
+    clock::Time,
+    invocation::Record,
+    profile::Profile,
+    transition::{Observer, Transition},
+};
+use parking_lot::Mutex;
+use rust_decimal::Decimal;
+
+use self::{books::Books, session::Session};
+use crate::console::{
+    Console,
+    event::{Bill, BillLine, Event},
+};
+
+/// Prices records by a profile's rules.
+#[derive(Debug)]
+pub struct Meter {
+    profile: Arc<Profile>,
+    books: Mutex<Books>,
+    budget: Option<SharedBudget>,
+    console: Arc<Console>,
+}
+
+impl Meter {
+    /// A meter that has counted nothing yet. `named` is the profile as it was asked for, for who finds it again.
+    pub fn new(profile: Arc<Profile>, named: String, began: Time, console: Arc<Console>) -> Self {
+        let books = Mutex::new(Books::new(profile.clone(), named, began));
+        Meter { profile, books, budget: None, console }
+    }
+
+    /// The same with a budget, which it tells what is spent.
+    #[must_use]
+    pub fn with_budget(self, budget: Option<Budget>) -> Self {
+        Meter { budget: budget.map(|budget| Arc::new(Mutex::new(budget))), ..self }
+    }
+
+    /// The budget, for who refuses what it does not admit.
+    pub fn budget(&self) -> Option<&SharedBudget> {
+        self.budget.as_ref()
+    }
+
+    /// What the budget has refused, in words: a line each.
+    pub fn refused(&self) -> Vec<String> {
+        let Some(budget) = &self.budget else { return Vec::new() };
+        let told = |refused: Refused| {
+            let Refused { function, count, would_cost_usd } = refused;
+            let cost =
+                would_cost_usd.map_or_else(String::new, |usd| format!(": they would have cost ${usd:.9}"));
+            format!("the budget refused {count} invocations of `{function}`{cost}")
+        };
+        budget.lock().refused().map(told).collect()
+    }
+
+    fn spent(&self, record: &Record, usd: Decimal) {
+        let Some(budget) = self.budget.as_ref().filter(|_| record.start.is_some()) else { return };
+        let notices = budget.lock().spend(record.ended, &record.function, usd);
+        for Notice { cap, spent_usd, is_reached } in notices {
+            let how = if is_reached { "is spent" } else { "is spent to 80 %" };
+            self.console.say(Event::Notice(format!("{cap}, {how}: ${spent_usd:.9} so far")));
+        }
+    }
+
+    /// What the session has used until now.
+    pub fn session(&self, now: Time) -> Session {
+        self.books.lock().session(now)
+    }
+
+    /// What was billed for an invocation that has ended. Counts nothing: that was done when it did. Where instances are
+    /// billed it is what the invocation added to their time; asked a second time, what it would cost alone.
+    pub fn charge_of(&self, record: &Record) -> Charge {
+        let known =
+            if self.profile.bills_instances() { self.books.lock().take_charge(&record.id) } else { None };
+        known.unwrap_or_else(|| self.profile.charge(record))
+    }
+
+    /// What has been billed so far, exactly: without allowances, and not rounded to cents.
+    pub fn bill(&self) -> Bill {
+        let books = self.books.lock();
+        let ledger = books.ledger();
+        let billing = &self.profile.billing;
+        let line = |(function, used): (&Arc<str>, &Quantities)| BillLine {
+            function: function.to_string(),
+            requests: u64::try_from(used.requests()).unwrap_or(u64::MAX),
+            gb_seconds: used.gb_seconds(),
+            cpu_ms: used.cpu_ms(),
+            usd: billing.amount_usd(used),
+        };
+        Bill {
+            profile: self.profile.name.clone(),
+            lines: ledger.functions().map(line).collect(),
+            total_usd: billing.amount_usd(ledger.total()),
+        }
+    }
+
+    fn ended(&self, record: &Record) {
+        let (charge, total) = self.books.lock().add(record);
+        self.spent(record, charge.cost_usd);
+        let total_usd = self.profile.billing.amount_usd(&total);
+        self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
+    }
+}
+
+impl Observer for Meter {
+    fn observe(&self, transition: &Transition<'_>) {
+        match *transition {
+            Transition::Finished(record) => self.ended(record),
+            Transition::Log(line) => self.console.log(line),
+            Transition::Started { spec, took } => self.console.detail(|| Event::Started {
+                function: spec.name.to_string(),
+                generation: spec.generation,
+                took,
+            }),
+            Transition::Stopped { spec, reason, .. } => self.console.detail(|| Event::Stopped {
+                function: spec.name.to_string(),
+                generation: spec.generation,
+                reason,
+            }),
+            // waiting shows in the invocation's own line
+            _ => {}
+        }
+    }
+}
