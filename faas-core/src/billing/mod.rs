@@ -19,6 +19,7 @@ mod estimate;
 mod invoice;
 mod ledger;
 mod quantities;
+mod tariff;
 mod usage;
 
 pub use active::Active;
@@ -28,4 +29,5 @@ pub use estimate::{Estimate, Messages, Provisioned, Snapshots, Stated};
 pub use invoice::{Allowances, Invoice, Line, Month};
 pub use ledger::Ledger;
 pub use quantities::{Measure, Quantities};
+pub(crate) use tariff::{Tally, Tariff};
 pub use usage::Use;
