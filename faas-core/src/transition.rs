@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Time,
-    invocation::{FunctionSpec, Record},
+    invocation::{FunctionSpec, InvocationError, Record},
 };
 
 /// A step that has just happened.
@@ -27,6 +27,17 @@ pub enum Transition<'a> {
         spec: &'a Arc<FunctionSpec>,
         /// How long start and init took.
         took: std::time::Duration,
+    },
+    /// An instance could not be started. Invocations that waited for it fail with the same error, each in a
+    /// [`Transition::Finished`] of its own; of a start ahead of demand, or of an instance that its function must have,
+    /// nobody else hears.
+    StartFailed {
+        /// The function and generation it was to serve.
+        spec: &'a Arc<FunctionSpec>,
+        /// Why.
+        error: &'a InvocationError,
+        /// How many invocations waited for it.
+        waiting: usize,
     },
     /// An instance is gone.
     Stopped {

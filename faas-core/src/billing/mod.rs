@@ -20,6 +20,7 @@ mod instances;
 mod invoice;
 mod ledger;
 mod quantities;
+mod tariff;
 mod usage;
 
 pub use active::Active;
@@ -30,4 +31,5 @@ pub use instances::{Instances, Marginal};
 pub use invoice::{Allowances, Invoice, Line, Month};
 pub use ledger::Ledger;
 pub use quantities::{Measure, Quantities};
+pub(crate) use tariff::{Tally, Tariff};
 pub use usage::Use;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::quantities::{Measure, Quantities};
+use super::quantities::Quantities;
 use crate::{
     invocation::Record,
-    profile::{MemoryOf, MemoryRule, Profile, TimeRule},
+    profile::{EventRule, MemoryOf, MemoryRule, Profile, TimeRule},
 };
 
 /// What one invocation used, or one span of time in which an instance was active.
@@ -61,35 +61,20 @@ impl Profile {
     /// The same where so much wall time is billed of it.
     pub(super) fn count_for(&self, used: &Use, wall: Duration) -> (Duration, Quantities) {
         let billing = &self.billing;
-        let ns = wall.as_nanos();
-        let memory_mib = memory_mib(used, billing.memory.as_ref());
-        let milli_vcpus = used.milli_vcpus.unwrap_or_else(|| self.cpu.milli_vcpus(memory_mib));
-        let scratch_mib = billing
-            .scratch
-            .as_ref()
-            .map_or(0, |rule| used.scratch_mib.saturating_sub(rule.included_mib.value));
-        let streamed = billing
-            .stream
-            .as_ref()
-            .map_or(0, |rule| used.streamed_bytes.saturating_sub(rule.included_bytes.value));
-        let requests = match (&billing.events, used.event_bytes) {
-            (Some(rule), Some(bytes)) => {
-                let further = bytes.saturating_sub(rule.first_bytes.value);
-                1 + further.div_ceil(rule.further_bytes.value)
-            }
-            _ => 1,
-        };
-        let quantities = Quantities::default()
-            .with(Measure::Requests, requests.into())
-            .with(Measure::MemoryTime, ns * u128::from(memory_mib))
-            .with(Measure::VcpuTime, ns * u128::from(milli_vcpus))
-            .with(Measure::ClockTime, ns * u128::from(self.cpu.mhz(memory_mib)))
-            .with(Measure::CpuTime, used.handler_cpu.as_nanos())
-            .with(Measure::ScratchTime, ns * u128::from(scratch_mib))
-            .with(Measure::Streamed, streamed.into())
-            .with(Measure::Egress, used.egress_bytes.into());
+        let quantities = self.rates(used).times(1, wall.as_nanos(), used.handler_cpu.as_nanos());
         let billed = if billing.time.is_some() { wall } else { used.handler_cpu };
         (billed, quantities)
+    }
+}
+
+/// Requests as they are billed: a large event is several.
+pub(super) fn requests(used: &Use, rule: Option<&EventRule>) -> u64 {
+    match (rule, used.event_bytes) {
+        (Some(rule), Some(bytes)) => {
+            let further = bytes.saturating_sub(rule.first_bytes.value);
+            1 + further.div_ceil(rule.further_bytes.value)
+        }
+        _ => 1,
     }
 }
 

@@ -152,6 +152,14 @@ pub trait Policy: Send + Debug + 'static {
         let _ = function;
         None
     }
+
+    /// The policy in a box; one that is in a box stays in it.
+    fn boxed(self) -> Box<dyn Policy>
+    where
+        Self: Sized,
+    {
+        Box::new(self)
+    }
 }
 
 impl Policy for Box<dyn Policy> {
@@ -169,5 +177,9 @@ impl Policy for Box<dyn Policy> {
 
     fn priority(&self, function: Subject<'_>) -> Option<f64> {
         (**self).priority(function)
+    }
+
+    fn boxed(self) -> Box<dyn Policy> {
+        self
     }
 }

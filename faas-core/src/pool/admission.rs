@@ -25,6 +25,14 @@ pub(super) struct Admitted {
     line: VecDeque<FunctionId>,
 }
 
+impl Admitted {
+    /// Whether no queue waits for others' invocations to end.
+    #[inline]
+    pub(super) fn nobody_waits(&self) -> bool {
+        self.line.is_empty()
+    }
+}
+
 impl Function {
     /// How many of its invocations may run whatever others do: what it has reserved, or else what its minimum of
     /// instances can serve.
@@ -48,6 +56,7 @@ impl Function {
 
 impl Pool {
     /// The limit in the way of one more running invocation of a function.
+    #[inline]
     pub(super) fn limit_on_running(&self, f: &Function) -> Option<Limit> {
         if let Some(reserved) = f.spec.reserved_concurrency
             && f.admitted >= reserved as usize
@@ -60,12 +69,14 @@ impl Pool {
         is_full.then_some(Limit::Running { max, reserved: admitted.guaranteed - f.guarantee })
     }
 
+    #[inline]
     pub(super) fn admit(&mut self, function: FunctionId) {
         let f = self.functions.at(function.0.index);
         f.admitted += 1;
         self.admitted.shared += usize::from(f.admitted > f.guarantee);
     }
 
+    #[inline]
     pub(super) fn dismiss(&mut self, function: FunctionId) {
         let f = self.functions.at(function.0.index);
         self.admitted.shared -= usize::from(f.admitted > f.guarantee);

@@ -51,6 +51,7 @@ impl Apps {
         self.rows.at(app).functions.push(function);
     }
 
+    #[inline]
     pub(super) fn at(&self, app: u32) -> &App {
         self.rows.peek(app)
     }
@@ -72,17 +73,20 @@ impl Apps {
 }
 
 /// A function as the policy sees it.
+#[inline]
 pub(super) fn subject<'a>(apps: &Apps, id: FunctionId, f: &'a Function) -> Subject<'a> {
     Subject { spec: &f.spec, index: id.index(), app: f.app as usize, active: apps.at(f.app).active }
 }
 
 impl Pool {
+    #[inline]
     pub(super) fn learn(&mut self, now: Time, function: FunctionId, event: Event) {
         let f = self.functions.peek(function.0.index);
         self.policy.learn(now, subject(&self.apps, function, f), event);
     }
 
     /// Something of this function is under way.
+    #[inline]
     pub(super) fn count_in(&mut self, function: FunctionId) {
         let f = self.functions.at(function.0.index);
         f.active += 1;
@@ -90,6 +94,7 @@ impl Pool {
     }
 
     /// And no more.
+    #[inline]
     pub(super) fn count_out(&mut self, function: FunctionId) {
         let f = self.functions.at(function.0.index);
         f.active -= 1;

@@ -89,6 +89,7 @@ impl Pool {
     }
 
     /// Starts another instance of a function of which more places are taken than it wants to.
+    #[inline]
     pub(super) fn scale_ahead(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
         let f = self.functions.peek(function.0.index);
         let Some(percent) = f.spec.target_utilization_percent else { return };

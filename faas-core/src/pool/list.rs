@@ -40,19 +40,23 @@ impl List {
         List { lane, front: NIL, back: NIL, len: 0 }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
+    #[inline]
     pub(super) fn front(&self) -> Option<u32> {
         (self.front != NIL).then_some(self.front)
     }
 
+    #[inline]
     pub(super) fn back(&self) -> Option<u32> {
         (self.back != NIL).then_some(self.back)
     }
 
     /// Puts a row that is in no list of this lane before all others.
+    #[inline]
     pub(super) fn push_front(&mut self, rows: &mut impl Linked, index: u32) {
         let lane = self.lane as usize;
         rows.links(index).0[lane] = (NIL, self.front);
@@ -65,6 +69,7 @@ impl List {
     }
 
     /// Takes out a row that is in this list.
+    #[inline]
     pub(super) fn remove(&mut self, rows: &mut impl Linked, index: u32) {
         let lane = self.lane as usize;
         let (prev, next) = std::mem::replace(&mut rows.links(index).0[lane], (NIL, NIL));

@@ -30,11 +30,13 @@ pub(super) struct Queue {
 
 impl Queue {
     /// How many wait for capacity.
+    #[inline]
     pub(super) fn depth(&self) -> usize {
         self.queued.len() + self.forced.len()
     }
 
     /// The next that a free instance may serve.
+    #[inline]
     pub(super) fn next(&self) -> Option<TicketId> {
         self.pending.first().or(self.queued.first()).copied()
     }

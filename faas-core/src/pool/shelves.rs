@@ -10,6 +10,7 @@ use super::{
 use crate::clock::Time;
 
 impl Pool {
+    #[inline]
     pub(super) fn shelf(&self, index: u32) -> Shelf {
         let slot = self.instances.peek(index);
         let f = self.functions.peek(slot.function.0.index); // a function outlives its instances
@@ -25,6 +26,7 @@ impl Pool {
     }
 
     /// Takes an instance out of the list it is in, before its state changes.
+    #[inline]
     pub(super) fn unshelve(&mut self, index: u32) -> Shelf {
         let shelf = self.shelf(index);
         let f = self.functions.at(self.instances.at(index).function.0.index);
@@ -50,6 +52,7 @@ impl Pool {
     }
 
     /// Puts an instance into the list where it belongs, after its state has changed.
+    #[inline]
     pub(super) fn shelve(&mut self, now: Time, index: u32) {
         let shelf = self.shelf(index);
         let function = self.instances.at(index).function;
@@ -85,6 +88,7 @@ impl Pool {
     }
 
     /// The instance that serves the next invocation, if one can.
+    #[inline]
     pub(super) fn choose(&mut self, function: FunctionId) -> Option<u32> {
         let f = self.functions.at(function.0.index);
         f.partly.front().or(f.kept.front()).or_else(|| match self.limits.choice {

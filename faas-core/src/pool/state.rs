@@ -242,6 +242,7 @@ pub(super) enum Shelf {
 }
 
 impl Linked for Table<Slot> {
+    #[inline]
     fn links(&mut self, index: u32) -> &mut Links {
         &mut self.at(index).links
     }
@@ -252,7 +253,7 @@ impl Pool {
     pub fn new(limits: Limits, policy: impl Policy) -> Self {
         Pool {
             limits,
-            policy: Box::new(policy),
+            policy: policy.boxed(),
             names: HashMap::new(),
             functions: Table::new(),
             apps: Apps::default(),

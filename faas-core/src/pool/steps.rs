@@ -3,13 +3,21 @@
 use super::{
     Effect, FunctionId, InstanceId, Limit, Pool, TicketId,
     queue::Place,
-    state::{Shelf, Stage, Waiter},
+    state::{Function, Shelf, Stage, Waiter},
 };
 use crate::{clock::Time, invocation::Start, policy::Event, transition::StopReason};
 
 impl Pool {
     /// Every input that may have freed something ends here.
+    #[inline]
     pub(super) fn after(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
+        let wants_nothing = |f: &Function| f.queue.depth() == 0 && !f.is_below_minimum();
+        if self.hungry.is_empty()
+            && self.admitted.nobody_waits()
+            && self.functions.get(function.0).is_none_or(wants_nothing)
+        {
+            return; // nearly always
+        }
         self.fill(now, function, effects);
         self.cover(function);
         self.ask_for_room(function);
@@ -59,6 +67,7 @@ impl Pool {
     }
 
     /// Lends an unshelved instance.
+    #[inline]
     pub(super) fn lend(&mut self, now: Time, index: u32) {
         let slot = self.instances.at(index);
         let Stage::Ready { serving, .. } = &mut slot.stage else {

@@ -25,6 +25,7 @@ impl<T> Table<T> {
         Table { places: Vec::new(), free: Vec::new() }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
@@ -41,27 +42,32 @@ impl<T> Table<T> {
         Key { index, version: 0 }
     }
 
+    #[inline]
     pub(super) fn get(&self, key: Key) -> Option<&T> {
         let place = self.places.get(key.index as usize)?;
         if place.version == key.version { place.row.as_ref() } else { None }
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.places.get_mut(key.index as usize)?;
         if place.version == key.version { place.row.as_mut() } else { None }
     }
 
     /// The row at a place that is known to be taken.
+    #[inline]
     pub(super) fn peek(&self, index: u32) -> &T {
         self.places[index as usize].row.as_ref().expect("the caller holds the index of a row that exists")
     }
 
     /// The row at a place that is known to be taken, to change it.
+    #[inline]
     pub(super) fn at(&mut self, index: u32) -> &mut T {
         self.places[index as usize].row.as_mut().expect("the caller holds the index of a row that exists")
     }
 
     /// The key of the row at a place.
+    #[inline]
     pub(super) fn key_at(&self, index: u32) -> Key {
         Key { index, version: self.places[index as usize].version }
     }

@@ -30,6 +30,7 @@ impl Timers {
         self.heap.push(Reverse((at, timer)));
     }
 
+    #[inline]
     pub(super) fn next(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }

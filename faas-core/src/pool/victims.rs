@@ -42,6 +42,7 @@ pub(super) struct Ranks(BinaryHeap<Reverse<(Rank, FunctionId)>>);
 
 impl Pool {
     /// An instance of this function has become idle.
+    #[inline]
     pub(super) fn rank(&mut self, function: FunctionId) {
         let f = self.functions.at(function.0.index);
         let Some(priority) = self.policy.priority(subject(&self.apps, function, f)) else { return };

@@ -76,6 +76,8 @@ struct Errands {
     effects: Vec<Effect>,
     /// Why a start failed, where that was the input.
     failure: Option<InvocationError>,
+    /// How many that failed.
+    failed: usize,
     started: Vec<(Arc<FunctionSpec>, Duration)>,
     stopped: Vec<(Entry, StopReason, Option<Time>)>,
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
@@ -287,6 +289,7 @@ impl Core {
             Effect::Refuse { ticket, why } => {
                 let (name, sender) = self.waiting.remove(&ticket).expect("the pool and the table agree");
                 let error = explain(&name, why, errands.failure.as_ref());
+                errands.failed += usize::from(why == Refusal::StartFailed);
                 errands.answers.push((sender, Err(error)));
             }
             Effect::Stop { instance, reason, idle_since } => {
@@ -334,9 +337,13 @@ impl Errands {
             shared.observe(&Transition::Started { spec, took: *took });
         }
         for (entry, reason, idle_since) in self.stopped {
-            match entry.instance {
-                None => entry.start.iter().for_each(AbortHandle::abort), // it never was
-                Some(instance) => {
+            match (entry.instance, &self.failure) {
+                (None, Some(error)) if reason == StopReason::Failed => {
+                    let failed = Transition::StartFailed { spec: &entry.spec, error, waiting: self.failed };
+                    shared.observe(&failed);
+                }
+                (None, _) => entry.start.iter().for_each(AbortHandle::abort), // it never was
+                (Some(instance), _) => {
                     shared.observe(&Transition::Stopped { spec: &entry.spec, reason, idle_since });
                     drop(instance);
                 }

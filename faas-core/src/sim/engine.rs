@@ -12,16 +12,13 @@ use std::{
 
 use fastrand::Rng;
 
-use super::{
-    draw::ColdStart,
-    measure::{Counted, Meter},
-};
+use super::{draw::ColdStart, measure::Counted};
 use crate::{
+    billing::{Quantities, Tally, Tariff},
     clock::Time,
     invocation::{FunctionSpec, Start},
     policy::Policy,
     pool::{Decision, Effect, FunctionId, InstanceId, Limits, Pool, TicketId},
-    profile::Profile,
 };
 
 /// An invocation that arrives: nanoseconds, and which of the engine's apps it is for.
@@ -54,8 +51,12 @@ struct Slot {
 struct App {
     id: FunctionId,
     memory_mib: u32,
-    meter: Meter,
+    tariff: Tariff,
     cold_starts: u64,
+    /// Those of its invocations that started cold.
+    cold: Tally,
+    /// The same and the refused, as if they had been warm.
+    not_warm: Tally,
 }
 
 #[derive(Debug)]
@@ -93,8 +94,8 @@ impl Engine {
         }
     }
 
-    /// One more app. `spec` is what the pool holds, `meter` bills.
-    pub(super) fn add_app(&mut self, now: u64, spec: Arc<FunctionSpec>, meter: Meter) {
+    /// One more app: what the pool holds, and how it is billed.
+    pub(super) fn add_app(&mut self, now: u64, spec: Arc<FunctionSpec>, tariff: Tariff) {
         let memory_mib = spec.memory_mib;
         let id = self.pool.deploy(Time::from_unix_nanos(now), spec, &mut self.effects);
         debug_assert!(self.effects.is_empty(), "nothing is kept or warmed before the first arrival");
@@ -102,13 +103,20 @@ impl Engine {
             self.app_of.resize(id.index() + 1, 0);
         }
         self.app_of[id.index()] = u32::try_from(self.apps.len()).expect("as many as functions at most");
-        self.apps.push(App { id, memory_mib, meter, cold_starts: 0 });
+        self.apps.push(App {
+            id,
+            memory_mib,
+            tariff,
+            cold_starts: 0,
+            cold: Tally::default(),
+            not_warm: Tally::default(),
+        });
     }
 
     /// Invocations arrive, in order of time.
-    pub(super) fn arrive(&mut self, arrivals: &[Arrival], profile: &Profile) {
+    pub(super) fn arrive(&mut self, arrivals: &[Arrival]) {
         for arrival in arrivals {
-            self.advance(arrival.at, profile);
+            self.advance(arrival.at);
             let function = self.apps[arrival.app as usize].id;
             let now = Time::from_unix_nanos(arrival.at);
             match self.pool.acquire(now, function, false, &mut self.effects) {
@@ -119,21 +127,21 @@ impl Engine {
                 Decision::Wait { ticket, .. } => {
                     self.waiting.insert(ticket, *arrival);
                 }
-                Decision::Refuse(_) => self.refuse(*arrival, profile),
+                Decision::Refuse(_) => self.refuse(*arrival),
             }
             if !self.effects.is_empty() {
-                self.carry_out(arrival.at, profile);
+                self.carry_out(arrival.at);
             }
         }
     }
 
     /// The trace ends here; who has arrived is served to the end.
-    pub(super) fn finish(&mut self, end: u64, profile: &Profile) {
+    pub(super) fn finish(&mut self, end: u64) {
         self.end = end;
-        self.advance(end, profile);
+        self.advance(end);
         while !self.waiting.is_empty() {
             let Some(next) = self.next_due() else { break };
-            self.advance(next, profile);
+            self.advance(next);
         }
         for n in 0..self.slots.len() {
             self.close_idle(n, end);
@@ -145,6 +153,13 @@ impl Engine {
         (&self.counted, self.apps.iter().map(|app| app.cold_starts))
     }
 
+    /// What the provider bills, if these are all apps' invocations as if each had been warm.
+    pub(super) fn billed(&self, all_warm: impl Iterator<Item = Tally>) -> Quantities {
+        let of_each =
+            |(app, all): (&App, Tally)| app.tariff.quantities(&all.exchange(app.not_warm, app.cold));
+        self.apps.iter().zip(all_warm).map(of_each).sum()
+    }
+
     fn next_due(&self) -> Option<u64> {
         let event = self.due.peek().map(|Reverse(due)| due.0);
         let deadline = self.pool.next_deadline().map(Time::unix_nanos);
@@ -152,7 +167,7 @@ impl Engine {
     }
 
     /// Lets happen what is due until then.
-    fn advance(&mut self, until: u64, profile: &Profile) {
+    fn advance(&mut self, until: u64) {
         loop {
             let event = self.due.peek().map_or(u64::MAX, |Reverse(due)| due.0);
             let deadline = self.pool.next_deadline().map_or(u64::MAX, Time::unix_nanos);
@@ -183,12 +198,12 @@ impl Engine {
                 return; // both are at the end of time
             }
             if !self.effects.is_empty() {
-                self.carry_out(now.unix_nanos(), profile);
+                self.carry_out(now.unix_nanos());
             }
         }
     }
 
-    fn carry_out(&mut self, now: u64, profile: &Profile) {
+    fn carry_out(&mut self, now: u64) {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
@@ -212,14 +227,13 @@ impl Engine {
                         let app = &mut self.apps[arrival.app as usize];
                         app.cold_starts += 1;
                         self.counted.cold_starts += 1;
-                        self.counted.cold += app.meter.quantities(profile, Start::Cold, arrival.duration_ns);
-                        self.counted.not_warm +=
-                            app.meter.quantities(profile, Start::Warm, arrival.duration_ns);
+                        app.tariff.add_cold(&mut app.cold, arrival.duration_ns);
+                        app.tariff.add_warm(&mut app.not_warm, arrival.duration_ns);
                     }
                 }
                 Effect::Refuse { ticket, .. } => {
                     if let Some(arrival) = self.waiting.remove(&ticket) {
-                        self.refuse(arrival, profile);
+                        self.refuse(arrival);
                     }
                 }
                 Effect::Stop { instance, .. } => self.close_idle(instance.index(), now),
@@ -243,10 +257,10 @@ impl Engine {
         }
     }
 
-    fn refuse(&mut self, arrival: Arrival, profile: &Profile) {
+    fn refuse(&mut self, arrival: Arrival) {
         self.counted.refused += 1;
-        let meter = &mut self.apps[arrival.app as usize].meter;
-        self.counted.not_warm += meter.quantities(profile, Start::Warm, arrival.duration_ns);
+        let app = &mut self.apps[arrival.app as usize];
+        app.tariff.add_warm(&mut app.not_warm, arrival.duration_ns);
     }
 }
 

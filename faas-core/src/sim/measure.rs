@@ -1,14 +1,5 @@
-//! What a simulation counts: starts, delays, memory and dollars. Whole numbers throughout, so that sums do not depend
+//! What a simulation counts: starts, delays and memory. Whole numbers throughout, so that sums do not depend
 //! on their order.
-
-use std::sync::Arc;
-
-use crate::{
-    billing::Quantities,
-    clock::Time,
-    invocation::{End, FunctionSpec, Record, Start, Usage},
-    profile::Profile,
-};
 
 /// Steps to a doubling: a bucket is 1.6 % wide.
 const STEPS: u32 = 64;
@@ -88,42 +79,6 @@ fn upper_end(bucket: usize) -> u64 {
     (top << shift) + ((1 << shift) - 1)
 }
 
-/// Bills the invocations of one app.
-#[derive(Debug)]
-pub(super) struct Meter {
-    record: Record,
-    init: std::time::Duration,
-}
-
-impl Meter {
-    /// Bills invocations of `spec`, whose cold starts are billed for `init`.
-    pub(super) fn new(spec: Arc<FunctionSpec>, init: std::time::Duration) -> Self {
-        let record = Record {
-            id: "".into(),
-            function: spec.name.clone(),
-            spec: Some(spec),
-            start: Some(Start::Warm),
-            instance: None,
-            arrived: Time::EPOCH,
-            ended: Time::EPOCH,
-            queue: std::time::Duration::ZERO,
-            usage: Usage::default(),
-            end: End::Replied { status: http::StatusCode::OK, is_fault: false },
-        };
-        Meter { record, init }
-    }
-
-    /// What an invocation of this duration counts for. Traces have no CPU time: it is taken to be the whole duration.
-    pub(super) fn quantities(&mut self, profile: &Profile, start: Start, duration_ns: u64) -> Quantities {
-        let handler = std::time::Duration::from_nanos(duration_ns);
-        let usage = &mut self.record.usage;
-        (usage.handler_wall, usage.handler_cpu) = (handler, handler);
-        usage.init_wall = if start == Start::Cold { self.init } else { std::time::Duration::ZERO };
-        self.record.start = Some(start);
-        Quantities::of(&self.record, profile)
-    }
-}
-
 /// What one engine has counted, or several together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counted {
@@ -134,10 +89,6 @@ pub(super) struct Counted {
     pub(super) idle_mib_ns: u128,
     /// How long invocations that did not run at once waited.
     pub(super) delays: Histogram,
-    /// What cold invocations count for.
-    pub(super) cold: Quantities,
-    /// What the cold and the refused ones would count for if they had been warm.
-    pub(super) not_warm: Quantities,
 }
 
 impl Counted {
@@ -147,13 +98,6 @@ impl Counted {
         self.instances_started += other.instances_started;
         self.idle_mib_ns += other.idle_mib_ns;
         self.delays.merge(&other.delays);
-        self.cold += other.cold;
-        self.not_warm += other.not_warm;
-    }
-
-    /// What all count for, if these would with every start warm.
-    pub(super) fn billed(&self, all_warm: &Quantities) -> Quantities {
-        (*all_warm).less(self.not_warm) + self.cold
     }
 }
 

@@ -18,7 +18,13 @@ use super::{
     shard::{NewApp, Shard},
     trace::{Arrivals, Counts, Exact, Trace, TraceError, Window},
 };
-use crate::{invocation::FunctionSpec, policy::PolicyKind, pool::Limits, profile::Profile};
+use crate::{
+    billing::{Tariff, Use},
+    invocation::FunctionSpec,
+    policy::PolicyKind,
+    pool::Limits,
+    profile::Profile,
+};
 
 /// How to replay.
 #[derive(Debug, Clone)]
@@ -147,8 +153,9 @@ impl Replay<'_> {
                 ..FunctionSpec::new(self.apps.to_string())
             });
             let memory_mib = billed_mib(&options.profile, app.memory_mib);
-            let billed = Arc::new(FunctionSpec { memory_mib, ..(*held).clone() });
-            let app = NewApp { held, billed, init: options.billed_init };
+            // what a trace says of memory is what was allocated: as much is configured, and used
+            let used = Use { memory_mib, memory_used_mib: memory_mib, ..Use::default() };
+            let app = NewApp { held, tariff: Tariff::of(&options.profile, &used, options.billed_init) };
             if options.memory_mib.is_none() {
                 let of = self.apps as u64;
                 self.shards.push(Shard::new(options.policies.iter().map(|p| engine(p, of)).collect()));
@@ -225,20 +232,19 @@ impl Replay<'_> {
         // the largest is begun first: it is taken from the end
         tasks.sort_by_key(|task| task.weight);
         progress(Progress::Read(tasks.iter().map(|task| task.weight).sum()));
-        let (spread, profile) = (self.options.spread, &self.options.profile);
+        let spread = self.options.spread;
         in_parallel(self.options.threads, tasks, |Task { shard, work, weight }| {
             match work {
-                Work::Counts(rows) => shard.run_counts(window.from, &rows, spread, profile),
-                Work::Exact(rows) => shard.run_exact(&rows, profile),
+                Work::Counts(rows) => shard.run_counts(window.from, &rows, spread),
+                Work::Exact(rows) => shard.run_exact(&rows),
             }
             progress(Progress::Replayed(weight));
         });
     }
 
     fn finish(&mut self, end: u64) {
-        let profile = &self.options.profile;
         let shards: Vec<&mut Shard> = self.shards.iter_mut().collect();
-        in_parallel(self.options.threads, shards, |shard| shard.finish(end, profile));
+        in_parallel(self.options.threads, shards, |shard| shard.finish(end));
     }
 
     fn report(&self, trace: &Trace, end: u64) -> Report {

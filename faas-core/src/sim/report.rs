@@ -50,11 +50,11 @@ impl PolicyReport {
         profile: &Profile,
         outcomes: impl Iterator<Item = Outcome<'a>>,
     ) -> Self {
-        let (mut counted, mut all_warm) = (Counted::default(), Quantities::default());
+        let (mut counted, mut billed) = (Counted::default(), Quantities::default());
         let mut apps = Vec::new();
         for outcome in outcomes {
             counted.merge(outcome.counted);
-            all_warm += *outcome.all_warm;
+            billed += outcome.billed;
             apps.extend(outcome.apps);
         }
         let invocations = apps.iter().map(|(invocations, _)| *invocations).sum::<u64>();
@@ -74,7 +74,7 @@ impl PolicyReport {
             app_cold_share_p99: p99,
             delay_ms_p50: ms(50),
             delay_ms_p99: ms(99),
-            cost_usd: profile.billing.amount_usd(&counted.billed(&all_warm)),
+            cost_usd: profile.billing.amount_usd(&billed),
         }
     }
 

@@ -3,20 +3,19 @@
 //! Apps that share no limit are independent of each other, so each is a shard of its own; those that share a host's
 //! memory are one shard. Arrivals and durations are drawn from the seed and the function alone, however apps are sharded.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use fastrand::Rng;
 
 use super::{
     arrivals::Spread,
     engine::{Arrival, Engine},
-    measure::{Counted, Meter, nearest_rank},
+    measure::{Counted, nearest_rank},
     trace::{Counts, Durations, Exact, MINUTE_NS},
 };
 use crate::{
-    billing::Quantities,
-    invocation::{FunctionSpec, Start},
-    profile::Profile,
+    billing::{Quantities, Tally, Tariff},
+    invocation::FunctionSpec,
 };
 
 /// A function's place in a key; the rest is the nanosecond of the minute, 36 bits.
@@ -32,8 +31,10 @@ struct Function {
 
 #[derive(Debug)]
 struct App {
-    meter: Meter,
+    tariff: Tariff,
     invocations: u64,
+    /// All its invocations, as if each had been warm.
+    all_warm: Tally,
 }
 
 #[derive(Debug)]
@@ -41,8 +42,6 @@ pub(super) struct Shard {
     engines: Vec<Engine>,
     apps: Vec<App>,
     functions: Vec<Function>,
-    /// What all its invocations count for, were all of them warm.
-    all_warm: Quantities,
     keys: Vec<u64>,
     arrivals: Vec<Arrival>,
 }
@@ -52,36 +51,28 @@ pub(super) struct Outcome<'a> {
     pub(super) counted: &'a Counted,
     /// Invocations and cold starts by app.
     pub(super) apps: Vec<(u64, u64)>,
-    pub(super) all_warm: &'a Quantities,
+    /// What the provider bills.
+    pub(super) billed: Quantities,
 }
 
 /// What a shard's apps are made of.
 pub(super) struct NewApp {
     /// As the pool holds it.
     pub(super) held: Arc<FunctionSpec>,
-    /// As the provider bills it.
-    pub(super) billed: Arc<FunctionSpec>,
-    pub(super) init: Duration,
+    pub(super) tariff: Tariff,
 }
 
 impl Shard {
     pub(super) fn new(engines: Vec<Engine>) -> Self {
-        Shard {
-            engines,
-            apps: Vec::new(),
-            functions: Vec::new(),
-            all_warm: Quantities::default(),
-            keys: Vec::new(),
-            arrivals: Vec::new(),
-        }
+        Shard { engines, apps: Vec::new(), functions: Vec::new(), keys: Vec::new(), arrivals: Vec::new() }
     }
 
     /// One more app; its place in the shard is how many there were.
     pub(super) fn add_app(&mut self, now: u64, app: &NewApp) {
         for engine in &mut self.engines {
-            engine.add_app(now, app.held.clone(), Meter::new(app.billed.clone(), app.init));
+            engine.add_app(now, app.held.clone(), app.tariff.clone());
         }
-        self.apps.push(App { meter: Meter::new(app.billed.clone(), app.init), invocations: 0 });
+        self.apps.push(App { tariff: app.tariff.clone(), invocations: 0, all_warm: Tally::default() });
     }
 
     /// One more function of the app at that place; its place in the shard.
@@ -98,13 +89,7 @@ impl Shard {
     }
 
     /// Replays the counts of a window that begins at `from`: each row with its function's place.
-    pub(super) fn run_counts(
-        &mut self,
-        from: u64,
-        rows: &[(u32, &Counts)],
-        spread: Spread,
-        profile: &Profile,
-    ) {
+    pub(super) fn run_counts(&mut self, from: u64, rows: &[(u32, &Counts)], spread: Spread) {
         let mut next = vec![0; rows.len()];
         loop {
             // the next minute in which anything happens
@@ -129,33 +114,33 @@ impl Shard {
                 let at = begin + (key >> PLACE_BITS);
                 self.arrivals.push(Arrival { at, duration_ns, app: function.app });
             }
-            self.give(profile);
+            self.give();
         }
     }
 
     /// Replays invocations whose moments are known, in order of time: each with its app's place.
-    pub(super) fn run_exact(&mut self, rows: &[(u32, Exact)], profile: &Profile) {
+    pub(super) fn run_exact(&mut self, rows: &[(u32, Exact)]) {
         self.arrivals.clear();
         let arrivals =
             rows.iter().map(|(app, row)| Arrival { at: row.at, duration_ns: row.duration_ns, app: *app });
         self.arrivals.extend(arrivals);
-        self.give(profile);
+        self.give();
     }
 
-    fn give(&mut self, profile: &Profile) {
+    fn give(&mut self) {
         for arrival in &self.arrivals {
             let app = &mut self.apps[arrival.app as usize];
             app.invocations += 1;
-            self.all_warm += app.meter.quantities(profile, Start::Warm, arrival.duration_ns);
+            app.tariff.add_warm(&mut app.all_warm, arrival.duration_ns);
         }
         for engine in &mut self.engines {
-            engine.arrive(&self.arrivals, profile);
+            engine.arrive(&self.arrivals);
         }
     }
 
     /// The trace ends here.
-    pub(super) fn finish(&mut self, end: u64, profile: &Profile) {
-        self.engines.iter_mut().for_each(|engine| engine.finish(end, profile));
+    pub(super) fn finish(&mut self, end: u64) {
+        self.engines.iter_mut().for_each(|engine| engine.finish(end));
     }
 
     /// What each engine counted.
@@ -163,7 +148,8 @@ impl Shard {
         self.engines.iter().map(|engine| {
             let (counted, cold_starts) = engine.counted();
             let apps = self.apps.iter().map(|app| app.invocations).zip(cold_starts).collect();
-            Outcome { counted, apps, all_warm: &self.all_warm }
+            let billed = engine.billed(self.apps.iter().map(|app| app.all_warm));
+            Outcome { counted, apps, billed }
         })
     }
 }

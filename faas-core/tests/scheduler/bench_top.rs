@@ -37,6 +37,9 @@ impl Observer for Ledger {
             Transition::Started { spec, took } => {
                 format!("started {}.{} in {} ms", spec.name, spec.generation, took.as_millis())
             }
+            Transition::StartFailed { spec, error, waiting } => {
+                format!("no start of {}.{}, {waiting} waiting: {error}", spec.name, spec.generation)
+            }
             Transition::Stopped { spec, reason, idle_since } => {
                 let idle = idle_since.map_or("busy".into(), |at| format!("idle since {}", at.unix_millis()));
                 format!("stopped {}.{}: {reason:?}, {idle}", spec.name, spec.generation)
