@@ -122,7 +122,7 @@ impl Pool {
 
     /// When a function has a token to start an instance, if it needs one; the inner `None` is never.
     fn tokens_at(&self, f: &Function) -> Option<Option<Time>> {
-        let rate = self.limits.start_rate.filter(|_| !f.is_below_minimum())?;
+        let rate = self.limits.start_rate.filter(|_| !self.is_below_minimum(f))?;
         Some(f.bucket.ready_at(rate))
     }
 
@@ -143,7 +143,13 @@ impl Pool {
     }
 
     fn lacks_minimum(&self, f: &Function) -> bool {
-        !self.is_closing && f.retry_at.is_none() && f.is_below_minimum()
+        f.retry_at.is_none() && self.is_below_minimum(f)
+    }
+
+    /// Whether it has fewer than it must. In a shutdown none must be there: what starts then is for who waits, and takes a
+    /// token like any other.
+    pub(super) fn is_below_minimum(&self, f: &Function) -> bool {
+        !self.is_closing && !f.is_retired && f.provisioned < f.spec.min_instances
     }
 
     /// What a function in line would start; nothing if its own limits stop it.
@@ -202,11 +208,10 @@ impl Pool {
         purpose: Purpose,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(rate) = self.limits.start_rate {
-            let f = self.functions.at(function.0.index);
-            if !f.is_below_minimum() {
-                f.bucket.take(now, rate);
-            }
+        if let Some(rate) = self.limits.start_rate
+            && !self.is_below_minimum(self.functions.peek(function.0.index))
+        {
+            self.functions.at(function.0.index).bucket.take(now, rate);
         }
         let instance = self.begin_start(now, function, forced, purpose);
         effects.push(Effect::Start { instance, function });

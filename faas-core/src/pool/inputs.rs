@@ -44,6 +44,10 @@ impl Pool {
             self.lend(now, index);
             self.shelve(now, index);
             self.scale_ahead(now, function, effects);
+            if !self.hungry.is_empty() {
+                // this may have been the last that may run, and who is first in line for room now waits for that instead
+                self.give_room(now, effects);
+            }
             return Decision::Run(InstanceId(self.instances.key_at(index)));
         }
 

@@ -107,8 +107,9 @@ impl Pool {
         bound: Option<TicketId>,
         purpose: Purpose,
     ) -> InstanceId {
+        let is_provisioned = self.is_below_minimum(self.functions.peek(function.0.index));
         let f = self.functions.at(function.0.index);
-        let (epoch, memory_mib, is_provisioned) = (f.epoch, f.spec.memory_mib, f.is_below_minimum());
+        let (epoch, memory_mib) = (f.epoch, f.spec.memory_mib);
         f.alive += 1;
         f.provisioned += u32::from(is_provisioned);
         f.is_unloaded = false;

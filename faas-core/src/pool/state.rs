@@ -157,11 +157,6 @@ impl Function {
         self.spec.max_instances.is_some_and(|max| self.alive >= max as usize)
     }
 
-    /// Whether it has fewer than it must.
-    pub(super) fn is_below_minimum(&self) -> bool {
-        !self.is_retired && self.provisioned < self.spec.min_instances
-    }
-
     /// When it has to be looked at.
     pub(super) fn next_due(&self) -> Option<Time> {
         [self.warm_at, self.retry_at, self.tokens_at].into_iter().flatten().min()

@@ -11,7 +11,7 @@ impl Pool {
     /// Every input that may have freed something ends here.
     #[inline]
     pub(super) fn after(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
-        let wants_nothing = |f: &Function| f.queue.depth() == 0 && !f.is_below_minimum();
+        let wants_nothing = |f: &Function| f.queue.depth() == 0 && !self.is_below_minimum(f);
         if self.hungry.is_empty()
             && self.admitted.nobody_waits()
             && self.functions.get(function.0).is_none_or(wants_nothing)

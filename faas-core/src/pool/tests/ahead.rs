@@ -44,14 +44,17 @@ impl Hand {
         self.pool.release(self.now, instance, true, &mut self.effects);
     }
 
-    /// The starts since this was last asked, all of which are ready now, after `secs`.
+    /// The starts since this was last asked, all of which are ready now, after `secs`, but for those that were abandoned.
     pub(super) fn start_all(&mut self, secs: u64) -> Vec<InstanceId> {
         self.pass(secs);
-        let starts = self.effects.iter().filter_map(|e| match e {
-            Effect::Start { instance, .. } => Some(*instance),
-            _ => None,
-        });
-        let starts: Vec<_> = starts.collect();
+        let mut starts = Vec::new();
+        for effect in &self.effects {
+            match effect {
+                Effect::Start { instance, .. } => starts.push(*instance),
+                Effect::Stop { instance, .. } => starts.retain(|id| id != instance),
+                _ => {}
+            }
+        }
         self.effects.clear();
         starts.iter().for_each(|id| assert!(self.pool.started(self.now, *id, &mut self.effects)));
         starts

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ahead::Hand;
-use crate::{invocation::FunctionSpec, policy::UntilEvicted, pool::*};
+use crate::{invocation::FunctionSpec, policy::UntilEvicted, pool::*, transition::StopReason};
 
 /// Lambda's way: nobody waits.
 const AT_ONCE: Limits = Limits { max_queued: 0, ..Limits::LAPTOP };
@@ -136,4 +136,59 @@ fn more_instances_come_before_all_places_are_taken() {
     assert_eq!(hand.status(f), [1, 0, 1], "7 are");
     (0..3).for_each(|_| _ = hand.acquire(f));
     assert_eq!(hand.status(f), [1, 0, 1], "10 of 20 are not");
+}
+
+#[test]
+fn who_may_no_longer_run_holds_nobody_up_in_the_line_for_room() {
+    let limits = Limits { memory_mib: Some(4), max_running: Some(3), ..Limits::LAPTOP };
+    let mut hand = Hand::new(limits, UntilEvicted);
+    let spec = |name, memory_mib| FunctionSpec { memory_mib, ..FunctionSpec::new(name) };
+    let busy = hand.deploy(FunctionSpec { instance_concurrency: 2, ..spec("busy", 1) });
+    let large = hand.deploy(spec("large", 4));
+    hand.acquire(busy);
+    hand.start_all(1);
+    assert!(matches!(hand.acquire(large), Decision::Wait { depth: Some(1), .. }), "there is no room");
+    let kept = hand.deploy(FunctionSpec { min_instances: 1, ..spec("kept", 1) });
+    assert_eq!(hand.status(kept), [0, 0, 0], "the large one is first in line");
+    assert!(matches!(hand.acquire(busy), Decision::Run(_)), "two run, and the third place is kept free");
+    assert_eq!(hand.status(kept), [1, 0, 0], "so room would not help the large one");
+}
+
+#[test]
+fn in_a_shutdown_no_instance_must_be_there_and_no_start_is_exempt() {
+    let rate = StartRate { burst: 1, per: Duration::from_secs(4) };
+    let limits = Limits { memory_mib: Some(4), start_rate: Some(rate), ..Limits::LAPTOP };
+    let mut hand = Hand::new(limits, UntilEvicted);
+    let spec = |name, memory_mib| FunctionSpec { memory_mib, ..FunctionSpec::new(name) };
+    let [large, kept, small] = [spec("large", 3), spec("kept", 1), spec("small", 1)].map(|s| hand.deploy(s));
+    hand.acquire(large);
+    hand.acquire(kept); // takes its token
+    hand.deploy(FunctionSpec { min_instances: 1, ..spec("kept", 2) });
+    assert!(matches!(hand.acquire(small), Decision::Wait { depth: Some(1), .. }));
+    assert_eq!(hand.status(kept), [0, 0, 0], "first in line, for it must have one, but there is no room");
+    hand.pool.shutdown(hand.now, &mut hand.effects);
+    assert_eq!(hand.status(small), [1, 0, 0], "who has no token waits for that, not for room");
+    let large_one = hand.start_all(3)[0];
+    hand.release(large_one);
+    assert_eq!(hand.status(kept), [0, 0, 0], "there is room, but no token");
+    hand.pass(1);
+    assert_eq!(hand.status(kept), [1, 0, 0], "who was let in is served");
+}
+
+#[test]
+fn an_instance_that_makes_room_for_a_fresh_one_was_idle_all_the_while() {
+    let mut hand =
+        Hand::new(Limits { max_instances: 2, max_running: Some(1), ..Limits::LAPTOP }, UntilEvicted);
+    let [a, b] = ["a", "b"].map(|name| hand.deploy(FunctionSpec::new(name)));
+    let a_one = hand.call(a, 1);
+    let since = hand.now;
+    hand.acquire(b);
+    let b_one = hand.start_all(1)[0];
+    hand.pool.acquire(hand.now, a, true, &mut hand.effects);
+    hand.acquire(a);
+    hand.effects.clear();
+    hand.release(b_one);
+    let stop = Effect::Stop { instance: a_one, reason: StopReason::Evicted, idle_since: Some(since) };
+    assert_eq!(hand.effects[0], stop);
+    assert_eq!(hand.status(a), [1, 0, 0]);
 }

@@ -199,7 +199,7 @@ impl World {
                 let provisioned = self.instances.values().filter(|i| {
                     i.is_provisioned && (i.function, i.generation) == (function, spec.generation)
                 });
-                let is_provisioned = provisioned.count() < spec.min_instances as usize;
+                let is_provisioned = !self.is_closing && provisioned.count() < spec.min_instances as usize;
                 if let Some(rate) = self.setup.limits.start_rate
                     && !is_provisioned
                 {
