@@ -76,6 +76,17 @@ pub trait Clock: Send + Sync + std::fmt::Debug + 'static {
 /// A clock, shared.
 pub type SharedClock = Arc<dyn Clock>;
 
+/// What a native function sees of its host's clock.
+impl crate::native::Timer for SharedClock {
+    fn wall_time(&self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH + Duration::from_nanos(self.now().unix_nanos())
+    }
+
+    fn sleep_for(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.sleep_until(self.now() + duration)
+    }
+}
+
 /// Real time: the operating system's monotonic clock, set once by its wall clock.
 #[derive(Debug)]
 pub struct SystemClock {

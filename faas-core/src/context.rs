@@ -47,6 +47,24 @@ impl Context {
         }
     }
 
+    /// That of an invocation which a host serves in its own process.
+    #[doc(hidden)]
+    pub fn of_invocation(
+        function: &str,
+        request_id: &str,
+        deadline_unix_ms: u64,
+        memory_mib: u32,
+        generation: u64,
+    ) -> Self {
+        Context {
+            function: function.into(),
+            request_id: request_id.into(),
+            deadline_unix_ms,
+            memory_mib,
+            generation,
+        }
+    }
+
     /// The function's name.
     pub fn function_name(&self) -> &str {
         &self.function
@@ -64,9 +82,8 @@ impl Context {
     }
 
     /// How much time is left; absent where nothing stops the invocation.
-    #[allow(clippy::disallowed_methods)] // a guest's clock is the host's injected one
     pub fn remaining(&self) -> Option<Duration> {
-        let left = |deadline: SystemTime| deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let left = |deadline: SystemTime| deadline.duration_since(crate::now()).unwrap_or_default();
         self.deadline().map(left)
     }
 

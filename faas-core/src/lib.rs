@@ -25,6 +25,7 @@
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
 //!                                              recursion   loops of calls       sim     replays traces
 //!                                              budget      caps in dollars
+//!                                              testing     functions in virtual time (feature `testing`)
 //!                            abi: the contract between the halves
 //! ```
 //!
@@ -68,6 +69,8 @@ pub mod scheduler;
 pub mod sim;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod stack;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod transition;
 
@@ -77,15 +80,17 @@ pub use context::Context;
 pub use error::{Error, Result};
 pub use event::{IntoResponse, Json};
 pub use faas_macros::function;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub use faas_macros::test;
 pub use function::{Function, ReplyFuture};
 pub use http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 #[cfg(not(target_family = "wasm"))]
 pub use native::block_on;
 
 #[cfg(target_family = "wasm")]
-pub use guest::sleep;
+pub use guest::{now, sleep};
 #[cfg(not(target_family = "wasm"))]
-pub use native::sleep;
+pub use native::{now, sleep};
 
 /// What a function is asked.
 pub type Request = http::Request<Body>;

@@ -1,12 +1,16 @@
 //! A function crate outside the sandbox: what `cargo run` and `cargo test` need, with nothing but std.
+//!
+//! Functions ask for time here. A host that has a clock of its own polls them under [`with_timer`]; without one it is
+//! the system's.
 
 use std::{
+    cell::RefCell,
     future::Future,
     pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, Wake, Waker},
     thread::Thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// Runs a future to its end on this thread. For tests of functions; a server has a runtime.
@@ -32,9 +36,47 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits without holding the instance: others are served meanwhile.
+/// Waits without holding the instance: others are served meanwhile. By the host's clock: in a test under virtual
+/// time an hour passes at once.
 pub async fn sleep(duration: Duration) {
-    Sleep { duration, state: None }.await;
+    match TIMER.with_borrow(Clone::clone) {
+        Some(timer) => timer.sleep_for(duration).await,
+        None => Sleep { duration, state: None }.await,
+    }
+}
+
+/// The time by the host's clock: where that is the system's, [`SystemTime::now`]; virtual in a test under virtual time.
+#[allow(clippy::disallowed_methods)] // nobody has injected another
+pub fn now() -> SystemTime {
+    TIMER.with_borrow(|timer| timer.as_ref().map(|timer| timer.wall_time())).unwrap_or_else(SystemTime::now)
+}
+
+/// The clock of a host, as functions see it.
+#[doc(hidden)]
+pub trait Timer: Send + Sync {
+    /// The time now.
+    fn wall_time(&self) -> SystemTime;
+    /// Completes when `duration` has passed.
+    fn sleep_for(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+thread_local! {
+    /// That of the host whose function this thread polls now.
+    static TIMER: RefCell<Option<Arc<dyn Timer>>> = const { RefCell::new(None) };
+}
+
+/// Does `poll`, which is code of a function, on the clock of its host.
+#[doc(hidden)]
+pub fn with_timer<T>(timer: &Arc<dyn Timer>, poll: impl FnOnce() -> T) -> T {
+    /// What was before comes back, also when `poll` panics.
+    struct Before(Option<Arc<dyn Timer>>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            TIMER.set(self.0.take());
+        }
+    }
+    let _before = Before(TIMER.replace(Some(timer.clone())));
+    poll()
 }
 
 /// A thread for each sleep: without a runtime there is no timer to ask, and tests sleep seldom.

@@ -1,11 +1,14 @@
 //! The `#[function]` attribute of [`faas-core`](https://docs.rs/faas-core), where it is re-exported and documented.
 //!
+//! `#[faas_core::test]` is in `test`.
+//!
 //! Thin: `args` parses the attribute, `check` reads the signature, `expand` writes calls into `faas_core`.
 //! Nothing here panics, and all mistakes are reported at once.
 
 mod args;
 mod check;
 mod expand;
+mod test;
 
 use proc_macro::TokenStream;
 
@@ -70,4 +73,20 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn function(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::function(attribute.into(), item.into()).into()
+}
+
+/// Makes a `#[test]` of an `async fn` that takes a `faas_core::testing::Cloud`, or nothing: it runs under virtual time, in
+/// milliseconds. Of faas-core's feature `testing`.
+///
+/// ```ignore
+/// #[faas_core::test]
+/// async fn stays_warm(cloud: faas_core::testing::Cloud) {
+///     assert!(cloud.get("hello").await.is_cold());
+///     cloud.advance(Duration::from_secs(599)).await;
+///     assert!(cloud.get("hello").await.is_warm());
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn test(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    test::test(attribute.into(), item.into()).into()
 }

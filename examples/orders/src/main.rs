@@ -100,4 +100,20 @@ mod tests {
         order.items[0].unit_price_cents = u64::MAX;
         assert!(block_on(quote(order)).expect_err("too much").is_client());
     }
+
+    #[faas_core::test]
+    async fn an_order_after_a_quiet_hour_starts_cold_again(cloud: faas_core::testing::Cloud) {
+        let order = serde_json::json!({
+            "customer": "ada",
+            "items": [{ "sku": "teapot", "quantity": 4, "unit_price_cents": 25_00 }],
+        });
+        let first = cloud.send("place", &order).await;
+        assert!(first.is_cold());
+        let receipt: serde_json::Value = first.json();
+        assert_eq!((&receipt["id"], &receipt["quote"]["total_cents"]), (&"#1".into(), &90_00.into()));
+        assert!(cloud.send("place", &order).await.is_warm());
+
+        cloud.advance(std::time::Duration::from_secs(3600)).await;
+        assert!(cloud.send("place", &order).await.is_cold());
+    }
 }

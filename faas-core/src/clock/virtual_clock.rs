@@ -71,6 +71,12 @@ impl VirtualClock {
         }
     }
 
+    /// Moves time on to the next deadline and wakes its sleeper, one of those with the same deadline; false when nobody
+    /// sleeps.
+    pub fn step(&self) -> bool {
+        self.wake_next(Time::from_unix_nanos(u64::MAX))
+    }
+
     /// Moves time to the first deadline that is not after `to` and wakes its sleeper.
     fn wake_next(&self, to: Time) -> bool {
         let waker = {

@@ -39,6 +39,12 @@ pub fn init() -> i32 {
     }
 }
 
+/// The time by the host's clock.
+#[allow(clippy::disallowed_methods)] // a guest's clock is the host's injected one
+pub fn now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 /// Waits without holding the instance: others are served meanwhile.
 pub async fn sleep(duration: Duration) {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

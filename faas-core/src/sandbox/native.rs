@@ -4,6 +4,7 @@
 //! - its time limit is kept at its next `await`; code that spins holds its thread for as long as it likes;
 //! - its CPU time and memory are not measured and stay zero in [`Usage`](crate::invocation::Usage): it shares
 //!   threads and heap with its host;
+//! - `faas_core::sleep` and `faas_core::now` in it are by the host's clock, what it asks of the system is not;
 //! - a panic is caught and costs the call and the instance, nothing else.
 //!
 //! An instance is one service, made by the function's factory: that is its cold start. A call gets a clone.
@@ -26,6 +27,7 @@ use crate::{
         BoxError, ErrorKind, Failure, FunctionSpec, Init, Invocation, InvocationError, Origin, Reply,
         RequestBody,
     },
+    native::Timer,
     pool::Lease,
 };
 
@@ -42,6 +44,8 @@ type Factory = dyn Fn() -> BoxFuture<'static, Result<NativeService, BoxError>> +
 pub struct NativeSandbox {
     spec: Arc<FunctionSpec>,
     clock: SharedClock,
+    /// The same, as functions see it.
+    timer: Arc<dyn Timer>,
     factory: Arc<Factory>,
 }
 
@@ -64,7 +68,8 @@ impl NativeSandbox {
                 Box::pin(async move { Ok(erase(service.await?)) });
             make
         };
-        NativeSandbox { spec, clock, factory: Arc::new(factory) }
+        let timer = Arc::new(clock.clone());
+        NativeSandbox { spec, clock, timer, factory: Arc::new(factory) }
     }
 
     /// A function whose instances are clones of `service`.
@@ -114,14 +119,14 @@ impl fmt::Debug for NativeSandbox {
 
 impl Sandbox for NativeSandbox {
     fn start(&self) -> BoxFuture<'static, Result<Started, InvocationError>> {
-        let NativeSandbox { spec, clock, factory } = self.clone();
+        let NativeSandbox { spec, clock, timer, factory } = self.clone();
         Box::pin(async move {
             let begun = clock.now();
             let failed = |why: String| {
                 let message = format!("an instance of function `{}` could not be started: {why}", spec.name);
                 InvocationError::new(ErrorKind::InitFailed, message)
             };
-            let make = call::catch_panic(async { factory().await });
+            let make = call::catch_panic(&timer, async { factory().await });
             let service = match within(&*clock, begun + spec.init_timeout, make).await {
                 Some(Ok(Ok(service))) => service,
                 Some(Ok(Err(error))) => return Err(failed(error.to_string())),
@@ -132,7 +137,8 @@ impl Sandbox for NativeSandbox {
                 }
             };
             let init = Init { origin: Origin::Plain, wall: clock.now() - begun, cpu: Duration::ZERO };
-            let instance = Arc::new(NativeInstance { spec, clock, service: Mutex::new(service) });
+            let instance =
+                Arc::new(NativeInstance { spec, clock, timer: timer.clone(), service: Mutex::new(service) });
             Ok(Started { instance, init })
         })
     }
@@ -141,6 +147,7 @@ impl Sandbox for NativeSandbox {
 struct NativeInstance {
     spec: Arc<FunctionSpec>,
     clock: SharedClock,
+    timer: Arc<dyn Timer>,
     /// Locked for as long as it takes to make a call's future.
     service: Mutex<NativeService>,
 }

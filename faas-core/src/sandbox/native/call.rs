@@ -20,10 +20,12 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, Time, within},
+    error::IsFault,
     invocation::{
         End, ErrorKind, Failure, FunctionSpec, Invocation, InvocationError, Piece, Record, Reply, ReplyBody,
         Tally,
     },
+    native::{Timer, with_timer},
     pool::Lease,
 };
 
@@ -46,7 +48,8 @@ pub(super) async fn run(
     }
     let request = request
         .map(|body| Gauged { body, gauge: gauge.clone(), limit: spec.max_request_bytes }.boxed_unsync());
-    let handler = catch_panic(async move {
+    let timer = call.timer.clone();
+    let handler = catch_panic(&timer, async move {
         let reply = (instance.service.lock())(request);
         reply.await
     });
@@ -78,7 +81,8 @@ pub(super) async fn run(
             }
         }
     });
-    let end = End::Replied { status: head.status, is_fault: false };
+    let is_fault = head.extensions.get::<IsFault>().is_some();
+    let end = End::Replied { status: head.status, is_fault };
     match is_whole.await {
         Err(Stop::Failed(error)) => Err(call.fail(error)),
         Err(Stop::Panicked(panic)) => Err(call.panicked(&panic)),
@@ -137,6 +141,7 @@ async fn pump(
 struct Call {
     spec: Arc<FunctionSpec>,
     clock: SharedClock,
+    timer: Arc<dyn Timer>,
     begun: Time,
     deadline: Time,
     gauge: Arc<Gauge>,
@@ -151,6 +156,7 @@ impl Call {
         Call {
             spec: instance.spec.clone(),
             clock: instance.clock.clone(),
+            timer: instance.timer.clone(),
             begun,
             deadline: begun + instance.spec.timeout,
             gauge: Arc::default(),
@@ -223,7 +229,9 @@ impl ReplyReader {
         let failed =
             |kind, message| Poll::Ready(Some(Err(Stop::Failed(InvocationError::new(kind, message)))));
         loop {
-            let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(cx)));
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                with_timer(&call.timer, || Pin::new(&mut self.body).poll_frame(cx))
+            }));
             let frame = match polled {
                 Err(panic) => return Poll::Ready(Some(Err(Stop::Panicked(panic_message(&*panic))))),
                 Ok(Poll::Pending) => return Poll::Pending,
@@ -271,10 +279,10 @@ fn concat(mut chunks: Vec<Bytes>) -> Bytes {
     }
 }
 
-/// Runs a future; a panic in it becomes its message.
-pub(super) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, String> {
+/// Runs a future of the function's, on its host's clock; a panic in it becomes its message.
+pub(super) async fn catch_panic<F: Future>(timer: &Arc<dyn Timer>, future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| with_timer(timer, || future.as_mut().poll(cx)))) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
     })

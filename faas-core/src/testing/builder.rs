@@ -1,0 +1,150 @@
+//! How a cloud is set up.
+
+use std::time::Duration;
+
+use super::{Cloud, run::Run};
+use crate::{
+    invocation::FunctionSpec,
+    policy::{FixedTtl, Policy},
+    pool::Limits,
+    profile::Profile,
+    scheduler,
+};
+
+/// What goes wrong, by seed. Nothing unless told otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Chaos {
+    /// So many of a hundred starts fail.
+    pub failed_starts_percent: u8,
+    /// So many of a hundred calls end without a reply, before the function has run.
+    pub failed_calls_percent: u8,
+    /// So many of a hundred calls take longer,
+    pub slow_calls_percent: u8,
+    /// by this much.
+    pub slow_by: Duration,
+}
+
+/// Sets up a [`Cloud`].
+#[derive(Debug)]
+#[must_use = "`build` makes the cloud"]
+pub struct Builder {
+    policy: Option<Box<dyn Policy>>,
+    limits: Option<Limits>,
+    setup: Setup,
+}
+
+/// What a cloud goes by after it has been built.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) profile: Profile,
+    pub(super) seed: u64,
+    pub(super) chaos: Chaos,
+    pub(super) cold_start: Option<Duration>,
+    pub(super) only: Option<Vec<String>>,
+    pub(super) configure: Option<fn(&mut FunctionSpec)>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        let setup = Setup {
+            profile: Profile::named("aws-lambda").expect("it comes along"),
+            seed: 0,
+            chaos: Chaos::default(),
+            cold_start: None,
+            only: None,
+            configure: None,
+        };
+        Builder { policy: None, limits: None, setup }
+    }
+
+    /// Under another provider's limits, keep-alive, start times and prices; `aws-lambda` unless told otherwise.
+    ///
+    /// # Panics
+    /// When no profile of that name comes along.
+    #[track_caller]
+    pub fn profile(self, name: &str) -> Self {
+        match Profile::named(name) {
+            Ok(profile) => self.with_profile(profile),
+            Err(unknown) => panic!("{unknown}"),
+        }
+    }
+
+    /// Under a profile of one's own.
+    pub fn with_profile(self, profile: Profile) -> Self {
+        Builder { setup: Setup { profile, ..self.setup }, ..self }
+    }
+
+    /// Keeps instances warm by this policy, not the profile's.
+    pub fn policy(self, policy: impl Policy) -> Self {
+        Builder { policy: Some(Box::new(policy)), ..self }
+    }
+
+    /// Keeps every idle instance this long.
+    pub fn keep_alive(self, ttl: Duration) -> Self {
+        self.policy(FixedTtl(ttl))
+    }
+
+    /// How much may run and wait, where it is not as the profile says.
+    pub fn limits(self, limits: Limits) -> Self {
+        Builder { limits: Some(limits), ..self }
+    }
+
+    /// Every start takes this long, init not counted; the median of the profile's cold starts unless told otherwise.
+    pub fn cold_start(self, takes: Duration) -> Self {
+        Builder { setup: Setup { cold_start: Some(takes), ..self.setup }, ..self }
+    }
+
+    /// What chaos draws from; 0 unless told otherwise.
+    pub fn seed(self, seed: u64) -> Self {
+        Builder { setup: Setup { seed, ..self.setup }, ..self }
+    }
+
+    /// What goes wrong.
+    pub fn chaos(self, chaos: Chaos) -> Self {
+        Builder { setup: Setup { chaos, ..self.setup }, ..self }
+    }
+
+    /// Deploys these functions alone, not every one that is linked into the test.
+    pub fn only<'a>(self, functions: impl IntoIterator<Item = &'a str>) -> Self {
+        let only = Some(functions.into_iter().map(str::to_owned).collect());
+        Builder { setup: Setup { only, ..self.setup }, ..self }
+    }
+
+    /// Changes functions' settings, such as minimum instances, before they are deployed.
+    pub fn configure(self, configure: fn(&mut FunctionSpec)) -> Self {
+        Builder { setup: Setup { configure: Some(configure), ..self.setup }, ..self }
+    }
+
+    /// The cloud, its functions deployed.
+    ///
+    /// # Panics
+    /// Outside of `#[faas_core::test]` and [`run`](super::run), and when a function asks for what the profile does not
+    /// give.
+    #[track_caller]
+    pub fn build(self) -> Cloud {
+        let Builder { policy, limits: chosen, setup } = self;
+        let config = scheduler::Config {
+            limits: chosen.unwrap_or_else(|| limits(&setup.profile)),
+            policy: policy.unwrap_or_else(|| setup.profile.keep_alive()),
+        };
+        Cloud::start(setup, config, Run::current())
+    }
+}
+
+impl Setup {
+    /// How long a start takes.
+    pub(super) fn start_takes(&self) -> Duration {
+        let median = || self.profile.cold_starts.first().map(|start| start.p50_us.value);
+        self.cold_start.unwrap_or_else(|| Duration::from_micros(median().unwrap_or_default()))
+    }
+}
+
+/// As in the emulator: what the profile leaves open is the laptop's.
+fn limits(profile: &Profile) -> Limits {
+    let (laptop, scaling) = (Limits::LAPTOP, &profile.scaling);
+    Limits {
+        max_instances: scaling.max_instances.as_ref().map_or(laptop.max_instances, |n| n.value),
+        max_queued: scaling.max_queued.as_ref().map_or(laptop.max_queued, |n| n.value),
+        ..laptop
+    }
+}

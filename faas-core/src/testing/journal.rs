@@ -1,0 +1,52 @@
+//! Keeps what is reported: records, and each step as a line. Decides nothing.
+
+use parking_lot::Mutex;
+
+use super::run::START;
+use crate::{
+    clock::{Clock as _, VirtualClock},
+    invocation::{End, Record, Start},
+    transition::{Observer, Transition},
+};
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    clock: VirtualClock,
+    pub(super) records: Mutex<Vec<Record>>,
+    pub(super) lines: Mutex<Vec<String>>,
+}
+
+impl Journal {
+    pub(super) fn new(clock: VirtualClock) -> Self {
+        Journal { clock, records: Mutex::default(), lines: Mutex::default() }
+    }
+}
+
+impl Observer for Journal {
+    fn observe(&self, transition: &Transition<'_>) {
+        let text = match transition {
+            Transition::Queued { function, depth } => format!("{function} queued as number {depth}"),
+            Transition::Started { spec, took } => {
+                format!("{}.{} started in {} ms", spec.name, spec.generation, took.as_millis())
+            }
+            Transition::Stopped { spec, reason, .. } => {
+                format!("{}.{} stopped: {reason:?}", spec.name, spec.generation)
+            }
+            Transition::Log(line) => format!("{} says: {}", line.function, line.text),
+            Transition::Finished(record) => {
+                self.records.lock().push((*record).clone());
+                let how = match &record.end {
+                    End::Replied { status, .. } => status.as_str().to_owned(),
+                    End::Failed(error) => error.kind.as_str().to_owned(),
+                    End::Cancelled => "cancelled".to_owned(),
+                };
+                let start = record.start.map_or("not started", Start::as_str);
+                let took_ms = record.ended.since(record.arrived).as_millis();
+                format!("{} {} {start}: {how} after {took_ms} ms", record.function, record.id)
+            }
+        };
+        let ms = self.clock.now().since(START).as_millis();
+        let (s, ms) = (ms / 1000, ms % 1000);
+        self.lines.lock().push(format!("{}:{:02}:{:02}.{ms:03} {text}", s / 3600, s / 60 % 60, s % 60));
+    }
+}
