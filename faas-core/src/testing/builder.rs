@@ -124,8 +124,8 @@ impl Builder {
     pub fn build(self) -> Cloud {
         let Builder { policy, limits: chosen, setup } = self;
         let config = scheduler::Config {
-            limits: chosen.unwrap_or_else(|| limits(&setup.profile)),
-            policy: policy.unwrap_or_else(|| setup.profile.keep_alive()),
+            limits: chosen.unwrap_or_else(|| setup.profile.pool_limits()),
+            policy: policy.unwrap_or_else(|| setup.profile.keep_alive(setup.seed)),
         };
         Cloud::start(setup, config, Run::current())
     }
@@ -136,15 +136,5 @@ impl Setup {
     pub(super) fn start_takes(&self) -> Duration {
         let median = || self.profile.cold_starts.first().map(|start| start.p50_us.value);
         self.cold_start.unwrap_or_else(|| Duration::from_micros(median().unwrap_or_default()))
-    }
-}
-
-/// As in the emulator: what the profile leaves open is the laptop's.
-fn limits(profile: &Profile) -> Limits {
-    let (laptop, scaling) = (Limits::LAPTOP, &profile.scaling);
-    Limits {
-        max_instances: scaling.max_instances.as_ref().map_or(laptop.max_instances, |n| n.value),
-        max_queued: scaling.max_queued.as_ref().map_or(laptop.max_queued, |n| n.value),
-        ..laptop
     }
 }

@@ -29,6 +29,9 @@ impl Observer for Journal {
             Transition::Started { spec, took } => {
                 format!("{}.{} started in {} ms", spec.name, spec.generation, took.as_millis())
             }
+            Transition::StartFailed { spec, error, .. } => {
+                format!("{}.{} did not start: {error}", spec.name, spec.generation)
+            }
             Transition::Stopped { spec, reason, .. } => {
                 format!("{}.{} stopped: {reason:?}", spec.name, spec.generation)
             }
