@@ -118,18 +118,19 @@ impl Pool {
             if let Some(f) = self.functions.get_mut(function.0) {
                 f.is_in_line_to_run = false;
                 self.fill(now, function, effects);
-                self.cover(function);
+                self.cover(now, function);
                 self.ask_for_room(function);
             }
         }
     }
 
-    /// Lets a function's free instances serve who waits for nothing but leave to run.
+    /// Lets a function's free instances serve who waits for nothing but leave to run, or has that and waits for a start that
+    /// an instance, kept for another who insists on a fresh one, makes needless now that they do not.
     pub(super) fn fill(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) {
         while let Some(f) = self.functions.get(function.0)
-            && let queued = f.queue.queued.len()
-            && queued > 0
-            && self.limit_on_running(f).is_none()
+            && let next = f.queue.next()
+            && next.is_some()
+            && (!f.queue.pending.is_empty() || self.limit_on_running(f).is_none())
             && let Some(index) = self.choose(function)
         {
             let serves_nobody =
@@ -139,7 +140,7 @@ impl Pool {
             }
             self.unshelve(index);
             self.serve(now, index, Start::Warm, effects);
-            if self.functions.get(function.0).is_none_or(|f| f.queue.queued.len() == queued) {
+            if self.functions.get(function.0).is_none_or(|f| f.queue.next() == next) {
                 return;
             }
         }

@@ -14,11 +14,15 @@ use super::{
 use crate::{clock::Time, transition::StopReason};
 
 impl Pool {
-    /// Promises waiting invocations the instances that are being started and not yet promised.
-    pub(super) fn cover(&mut self, function: FunctionId) {
+    /// Promises waiting invocations the instances that are being started and not yet promised. Not while an idle one is about
+    /// to make room for the oldest: a promise might take their leave to run, and then neither has the idle one.
+    pub(super) fn cover(&mut self, now: Time, function: FunctionId) {
         let Some(f) = self.functions.get(function.0) else { return };
         let capacity = f.open_starts * f.instance_concurrency();
         if f.queue.pending.len() >= capacity {
+            return;
+        }
+        if f.idle.len() + f.kept.len() > 0 && self.is_swapped(now, function) {
             return;
         }
         while let Some(f) = self.functions.get(function.0)
@@ -68,7 +72,11 @@ impl Pool {
                     self.grow(now, function, next, effects);
                     self.ask_for_room(function);
                 }
-                None => self.ask_to_run(function),
+                None => {
+                    self.ask_to_run(function);
+                    self.fill(now, function, effects); // with what was to make room for one who may not run any more
+                    self.cover(now, function);
+                }
             }
         }
     }
@@ -222,8 +230,8 @@ impl Pool {
             self.waiting.get_mut(&ticket).expect("a forced ticket waits").place = Place::Bound(instance);
         } else {
             f.open_starts += 1;
-            self.cover(function);
         }
+        self.cover(now, function);
     }
 }
 

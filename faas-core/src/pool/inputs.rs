@@ -63,7 +63,7 @@ impl Pool {
         };
         self.waiting.insert(ticket, Waiter { function, place, arrived: now, deadline: None });
         self.count_in(function);
-        self.cover(function);
+        self.cover(now, function);
         self.ask_for_room(function);
         self.give_room(now, effects);
         if matches!(self.waiting[&ticket].place, Place::Pending | Place::Bound(_)) {

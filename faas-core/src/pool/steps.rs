@@ -19,7 +19,7 @@ impl Pool {
             return; // nearly always
         }
         self.fill(now, function, effects);
-        self.cover(function);
+        self.cover(now, function);
         self.ask_for_room(function);
         self.give_room(now, effects);
     }

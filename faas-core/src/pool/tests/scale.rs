@@ -192,3 +192,38 @@ fn an_instance_that_makes_room_for_a_fresh_one_was_idle_all_the_while() {
     assert_eq!(hand.effects[0], stop);
     assert_eq!(hand.status(a), [1, 0, 0]);
 }
+
+#[test]
+fn a_promise_does_not_take_the_place_of_who_came_first() {
+    let mut hand =
+        Hand::new(Limits { max_instances: 2, max_running: Some(1), ..Limits::LAPTOP }, UntilEvicted);
+    let f = hand.deploy(FunctionSpec::new("f"));
+    hand.acquire(f);
+    let first = hand.start_all(1)[0];
+    assert!(hand.pool.prewarm(hand.now, f, &mut hand.effects));
+    hand.pool.acquire(hand.now, f, true, &mut hand.effects);
+    hand.acquire(f);
+    hand.effects.clear();
+    hand.release(first);
+    assert_eq!(hand.stops(), [(first, StopReason::Evicted)], "for the one that insists on a fresh one");
+    assert_eq!(hand.status(f), [2, 0, 0], "though the other could have had the one started ahead");
+}
+
+#[test]
+fn who_is_promised_a_start_has_the_idle_instance_that_nobody_may_replace() {
+    let mut hand =
+        Hand::new(Limits { max_instances: 3, max_running: Some(3), ..Limits::LAPTOP }, UntilEvicted);
+    let wide = hand.deploy(FunctionSpec { instance_concurrency: 2, ..FunctionSpec::new("wide") });
+    let f = hand.deploy(FunctionSpec::new("f"));
+    hand.acquire(wide);
+    hand.acquire(f);
+    let first = hand.start_all(1)[1];
+    assert!(hand.pool.prewarm(hand.now, f, &mut hand.effects));
+    hand.pool.acquire(hand.now, f, true, &mut hand.effects); // there is no room for it
+    let Decision::Wait { ticket, depth: None } = hand.acquire(f) else { panic!("one is being started") };
+    assert!(matches!(hand.acquire(wide), Decision::Wait { depth: Some(1), .. }), "three run or are about to");
+    hand.effects.clear();
+    hand.release(first); // `wide` has the place, so the one that insists may not run
+    let runs = |e: &&Effect| matches!(e, Effect::Run { ticket: t, instance, .. } if (*t, *instance) == (ticket, first));
+    assert_eq!(hand.effects.iter().filter(runs).count(), 1);
+}
