@@ -35,17 +35,26 @@ impl Active {
     /// # Ok::<(), faas_core::profile::UnknownProfile>(())
     /// ```
     pub fn add(&mut self, from: Time, to: Time) {
+        self.join(from, to, |time| time);
+    }
+
+    /// Adds an invocation, and says what was billed for the spans that it touches, and what is billed for the one that they
+    /// are now. However many spans there are, only these are looked at.
+    pub(super) fn add_billed(&mut self, from: Time, to: Time, rule: &TimeRule) -> (Duration, Duration) {
+        self.join(from, to, |time| rounded(time, rule))
+    }
+
+    fn join(&mut self, from: Time, to: Time, billed: impl Fn(Duration) -> Duration) -> (Duration, Duration) {
         let to = to.max(from);
         // those that touch it become part of it
         let first = self.spans.partition_point(|span| span.1 < from);
-        let last = self.spans.partition_point(|span| span.0 <= to);
-        let (mut from, mut to) = (from, to);
-        if let Some(touched) = self.spans.get(first..last)
-            && let (Some(begin), Some(end)) = (touched.first(), touched.last())
-        {
-            (from, to) = (from.min(begin.0), to.max(end.1));
-        }
-        self.spans.splice(first..last.max(first), [(from, to)]);
+        let last = self.spans.partition_point(|span| span.0 <= to).max(first);
+        let touched = &self.spans[first..last];
+        let was = touched.iter().map(|(from, to)| billed(to.since(*from))).sum();
+        let from = touched.first().map_or(from, |begin| from.min(begin.0));
+        let to = touched.last().map_or(to, |end| to.max(end.1));
+        self.spans.splice(first..last, [(from, to)]);
+        (was, billed(to.since(from)))
     }
 
     /// Forgets spans that ended before this time, which nothing that is added later may reach.

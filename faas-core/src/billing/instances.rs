@@ -10,16 +10,24 @@ use crate::{
     profile::{Of, Profile},
 };
 
-/// How often all instances are looked through for those that have long been idle.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often all instances are looked through for what no invocation can reach any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// So late an invocation may be reported after the next one in its instance has begun, where that serves one at a time:
+/// an instance is given back a moment before its invocation is closed.
+const REPORT_LAG: Duration = Duration::from_secs(1);
 
 /// When each instance was active, as far as invocations may still overlap with it.
 #[derive(Debug, Clone, Default)]
 pub struct Instances {
-    active: HashMap<u64, Active>,
-    /// The longest that an invocation may have taken, start included.
-    longest: Duration,
+    active: HashMap<u64, Kept>,
     swept: Option<Time>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    active: Active,
+    /// How far before now an invocation that has not been reported may have begun.
+    reach: Duration,
 }
 
 /// What an invocation adds to the bill.
@@ -86,13 +94,12 @@ impl Instances {
         let is_cold = record.start == Some(Start::Cold);
         let init = if bills_init && is_cold { used.init_wall } else { Duration::ZERO };
         let from = before(record.ended, used.handler_wall + init);
+        let kept = self.active.entry(instance).or_default();
         if let Some(spec) = &record.spec {
-            self.longest = self.longest.max(spec.timeout + spec.init_timeout);
+            let is_shared = spec.instance_concurrency > 1;
+            kept.reach = if is_shared { spec.timeout + spec.init_timeout } else { REPORT_LAG };
         }
-        let active = self.active.entry(instance).or_default();
-        let was = active.billed(rule);
-        active.add(from, record.ended);
-        let is = active.billed(rule);
+        let (was, is) = kept.active.add_billed(from, record.ended, rule);
         let (_, quantities) = profile.count_for(&used, is.saturating_sub(was));
         // requests and CPU time are given back by nothing
         let nothing = profile.count_for(&used, Duration::ZERO).1;
@@ -107,10 +114,9 @@ impl Instances {
             return;
         }
         self.swept = Some(now);
-        let reach = before(now, self.longest);
-        self.active.retain(|_, active| {
-            active.forget_before(reach);
-            active.spans() > 0
+        self.active.retain(|_, kept| {
+            kept.active.forget_before(before(now, kept.reach));
+            kept.active.spans() > 0
         });
     }
 }
@@ -118,4 +124,46 @@ impl Instances {
 fn before(time: Time, by: Duration) -> Time {
     let by_ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
     Time::from_unix_nanos(time.unix_nanos().saturating_sub(by_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::invocation::{End, FunctionSpec, Usage};
+
+    #[test]
+    fn a_long_session_leaves_behind_no_more_than_a_short_one() {
+        let run = Profile::named("google-cloud-run-functions").expect("built in");
+        let one_at_a_time = Arc::new(FunctionSpec::new("f"));
+        let shared = Arc::new(FunctionSpec {
+            instance_concurrency: 80,
+            timeout: Duration::from_secs(3),
+            init_timeout: Duration::ZERO,
+            ..FunctionSpec::new("f")
+        });
+        for (spec, reach_ms) in [(one_at_a_time, 1_000), (shared, 3_000)] {
+            let mut instances = Instances::default();
+            for n in 1..10_000 {
+                let took = Duration::from_millis(1);
+                let record = Record {
+                    id: "1".into(),
+                    function: "f".into(),
+                    spec: Some(spec.clone()),
+                    start: Some(Start::Warm),
+                    instance: Some(7),
+                    arrived: Time::EPOCH,
+                    ended: Time::EPOCH + 100 * took * n,
+                    queue: Duration::ZERO,
+                    usage: Usage { handler_wall: took, ..Usage::default() },
+                    end: End::Replied { status: http::StatusCode::OK, is_fault: false },
+                };
+                instances.bill(&run, &record);
+            }
+            let spans = instances.active[&7].active.spans();
+            // ten a second, as far as somebody may reach, and until the next sweep
+            assert!(spans <= (reach_ms + 1_000) / 100 + 2, "{spans}");
+        }
+    }
 }

@@ -28,6 +28,9 @@ impl Ledger {
 
     /// Takes off what turned out not to be billed.
     pub fn refund(&mut self, function: &str, quantities: Quantities) {
+        if quantities == Quantities::default() {
+            return; // nearly always
+        }
         if let Some(sum) = self.functions.get_mut(function) {
             *sum = sum.less(quantities);
             self.total = self.total.less(quantities);
