@@ -276,6 +276,17 @@ pub enum End {
     Cancelled,
 }
 
+impl End {
+    /// The reply's status, the name of the error's kind, or `cancelled`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            End::Replied { status, .. } => status.as_str(),
+            End::Failed(error) => error.kind.as_str(),
+            End::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What became of an invocation. Each invocation has exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

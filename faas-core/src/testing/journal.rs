@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use super::run::START;
 use crate::{
     clock::{Clock as _, VirtualClock},
-    invocation::{End, Record, Start},
+    invocation::{Record, Start},
     transition::{Observer, Transition},
 };
 
@@ -38,11 +38,7 @@ impl Observer for Journal {
             Transition::Log(line) => format!("{} says: {}", line.function, line.text),
             Transition::Finished(record) => {
                 self.records.lock().push((*record).clone());
-                let how = match &record.end {
-                    End::Replied { status, .. } => status.as_str().to_owned(),
-                    End::Failed(error) => error.kind.as_str().to_owned(),
-                    End::Cancelled => "cancelled".to_owned(),
-                };
+                let how = record.end.as_str();
                 let start = record.start.map_or("not started", Start::as_str);
                 let took_ms = record.ended.since(record.arrived).as_millis();
                 format!("{} {} {start}: {how} after {took_ms} ms", record.function, record.id)

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use faas_core::{
     clock::{Clock, SharedClock, VirtualClock},
     invocation::{
-        End, Failure, FunctionSpec, Invocation, InvocationError, Record, Reply, ReplyBody, RequestBody,
-        Start, Tally,
+        Failure, FunctionSpec, Invocation, InvocationError, Record, Reply, ReplyBody, RequestBody, Start,
+        Tally,
     },
     policy::FixedTtl,
     pool::Limits,
@@ -46,11 +46,7 @@ impl Observer for Ledger {
             }
             Transition::Finished(record) => {
                 self.records.lock().push((*record).clone());
-                let how = match &record.end {
-                    End::Replied { status, .. } => status.as_str().to_owned(),
-                    End::Failed(error) => error.kind.as_str().to_owned(),
-                    End::Cancelled => "cancelled".to_owned(),
-                };
+                let how = record.end.as_str();
                 let start = record.start.map_or("not started", Start::as_str);
                 format!("finished {} {start}: {how}", record.id)
             }

@@ -1,15 +1,12 @@
 //! How bills look. Pure. Dollars and quantities are strings in JSON: they are exact.
 
-use faas_core::{
-    billing::{Invoice, Line},
-    profile::Profile,
-};
+use faas_core::{billing::Invoice, profile::Profile};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::month::{Comparison, Month};
 use crate::{
-    commands::estimate::{columns, invoice_table},
+    commands::estimate::{columns, invoice_table, line_value},
     meter::session::Session,
 };
 
@@ -50,20 +47,8 @@ pub(super) fn session(profile: &Profile, session: &Session, functions: &[(&str, 
     )
 }
 
-fn line(line: &Line) -> Value {
-    json!({
-        "meter": line.meter,
-        "unit": line.unit,
-        "quantity": line.quantity.to_string(),
-        "included": line.included.to_string(),
-        "unit_price_usd": line.unit_price_usd.to_string(),
-        "amount_usd": line.amount_usd.to_string(),
-        "exact_usd": line.exact_usd.to_string(),
-    })
-}
-
 fn lines(invoice: &Invoice) -> Vec<Value> {
-    invoice.lines.iter().map(line).collect()
+    invoice.lines.iter().map(line_value).collect()
 }
 
 pub(super) fn session_json(profile: &Profile, session: &Session, functions: &[(&str, Invoice)]) -> String {

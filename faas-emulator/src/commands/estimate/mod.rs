@@ -9,7 +9,7 @@ mod render;
 use std::io::Write as _;
 
 pub use options::{Arch, Format, Options};
-pub(super) use render::{columns, table as invoice_table};
+pub(super) use render::{columns, line_value, table as invoice_table};
 
 use faas_core::{
     billing::{Compared, Stated, compare},

@@ -38,20 +38,26 @@ pub(super) fn json(profile: &Profile, estimate: &Estimate) -> String {
     format!("{}\n", value(profile, estimate))
 }
 
+/// A line of an invoice; numbers as strings, which are exact.
+pub(in crate::commands) fn line_value(line: &Line) -> Value {
+    json!({
+        "meter": line.meter,
+        "unit": line.unit,
+        "quantity": line.quantity.to_string(),
+        "included": line.included.to_string(),
+        "unit_price_usd": line.unit_price_usd.to_string(),
+        "amount_usd": line.amount_usd.to_string(),
+        "exact_usd": line.exact_usd.to_string(),
+    })
+}
+
 fn value(profile: &Profile, estimate: &Estimate) -> Value {
     let invoice = &estimate.invoice;
     let line = |line: &Line| {
-        json!({
-            "meter": line.meter,
-            "unit": line.unit,
-            "quantity": line.quantity.to_string(),
-            "included": line.included.to_string(),
-            "unit_price_usd": line.unit_price_usd.to_string(),
-            "amount_usd": line.amount_usd.to_string(),
-            "exact_usd": line.exact_usd.to_string(),
-            "source": profile.sources.get(&line.source).map(|source| &source.title),
-            "verified": profile.is_verified(&line.source),
-        })
+        let mut value = line_value(line);
+        value["source"] = profile.sources.get(&line.source).map(|source| source.title.as_str()).into();
+        value["verified"] = profile.is_verified(&line.source).into();
+        value
     };
     json!({
         "profile": profile.name,
