@@ -68,7 +68,8 @@ fn a_client_that_leaves_costs_the_call_only() {
 #[test]
 fn timeouts_pass_in_virtual_time_and_a_guest_that_computes_is_stopped_all_the_same() {
     run(async {
-        let cloud = Cloud::builder().only([]).configure(|spec| spec.timeout = Duration::from_millis(300)).build();
+        let cloud =
+            Cloud::builder().only([]).configure(|spec| spec.timeout = Duration::from_millis(300)).build();
         ["sleep", "spin"].iter().for_each(|name| cloud.deploy_module(&guest(name)));
         let slept = cloud.call("sleep", get("/?ms=600000")).await;
         assert_eq!(slept.error().map(|error| error.kind), Some(ErrorKind::TimedOut));
