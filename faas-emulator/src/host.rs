@@ -10,6 +10,7 @@ use faas_core::{
     budget::Budget,
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
+    policy::PolicyKind,
     profile::{Profile, Unsupported},
     sandbox::wasmer::{Config, Module, Runtime},
     scheduler::{self, Deployment, Scheduler},
@@ -47,6 +48,8 @@ pub struct Setup {
     pub scale: Vec<Scale>,
     /// What functions may cost.
     pub budget: Option<Budget>,
+    /// What keeps instances warm; the profile's way when absent.
+    pub policy: Option<PolicyKind>,
 }
 
 impl Setup {
@@ -59,6 +62,7 @@ impl Setup {
             errors: Shapes::default(),
             scale: Vec::new(),
             budget: None,
+            policy: None,
         }
     }
 }
@@ -121,8 +125,14 @@ impl Host {
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
         let mut rng = fastrand::Rng::new();
-        let scheduling =
-            scheduler::Config { limits: profile.pool_limits(), policy: profile.keep_alive(rng.u64(..)) };
+        let policy_seed = rng.u64(..);
+        let scheduling = scheduler::Config {
+            limits: profile.pool_limits(),
+            policy: match setup.policy {
+                Some(policy) => policy.build(policy_seed),
+                None => profile.keep_alive(policy_seed),
+            },
+        };
         let scheduler = Scheduler::new(scheduling, clock.clone(), observer.clone());
         let speaks = Speaks { errors: setup.errors, profile: profile.clone() };
         let gateway = Gateway::new(

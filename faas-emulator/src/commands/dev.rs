@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use faas_core::budget::{Budget, Cap};
+use faas_core::{
+    budget::{Budget, Cap},
+    policy::PolicyKind,
+};
 use tokio::signal;
 
 use super::stderr_has_color;
@@ -61,6 +64,10 @@ pub struct Options {
     /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
     #[arg(long, value_name = "NAME=N")]
     min_instances: Vec<Named<u32>>,
+    /// What keeps instances warm, if not what the profile's provider does: fixed:10m, random:5m-7m, hybrid, greedy-dual or
+    /// none. `faas simulate` knows the same
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<PolicyKind>,
 }
 
 /// How the console looks.
@@ -107,6 +114,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         errors: options.errors,
         scale: options.scale(),
         budget: options.budget(),
+        policy: options.policy,
         ..Setup::new(options.profile.clone(), options.format(), out)
     })?;
     let result = serve(&options, &host).await;
