@@ -11,3 +11,6 @@ mod reloading;
 mod serving;
 mod stopping;
 mod support;
+mod tls;
+mod tls_client;
+mod warming;
