@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod billing;
+mod browser;
 mod clients;
 mod commands;
 mod hosts;

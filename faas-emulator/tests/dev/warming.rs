@@ -58,10 +58,10 @@ fn one_version_of_tls_is_as_good_as_the_other() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "another process's tokens come back by the real clock")]
 fn names_that_are_merely_knocked_at_start_few() {
     const FUNCTIONS: usize = 40;
-    // of all functions, and of one, in a minute: `faas_core::knock::Limits::LAPTOP`
-    const MOST: usize = 16;
+    let limit = faas_core::knock::Limits::LAPTOP.all;
     let mut source = String::from("use faas_core::function;\n");
     for n in 0..FUNCTIONS {
         write!(source, "#[function]\nasync fn f{n}() -> &'static str {{ \"{n}\" }}\n").expect("a String");
@@ -69,6 +69,7 @@ fn names_that_are_merely_knocked_at_start_few() {
     source.push_str("faas_core::main!();\n");
     let project = Project::new("knocked", &source);
     let dev = Dev::serve(project.path(), &["--no-watch", "--tls"]);
+    let began = std::time::Instant::now();
     block_on(async {
         for round in 0..3 {
             for n in 0..FUNCTIONS {
@@ -80,11 +81,14 @@ fn names_that_are_merely_knocked_at_start_few() {
         let asked = CLIENT.get(dev.addr, "f39.localhost", "/").await;
         assert_eq!((asked.status, &*asked.text), (200, "39"));
     });
+    // what a slow machine has given back meanwhile
+    let back = began.elapsed().as_nanos() * u128::from(limit.burst) / limit.per.as_nanos() + 1;
+    let (least, most) = (limit.burst as usize, limit.burst as usize + back as usize);
     let (_, events) = stopped(dev);
     let of = |kind: &str| events.iter().filter(|e| e["event"] == kind).count();
-    assert_eq!(of("starting_ahead"), MOST);
-    // the second round finds those of the first still there: for 10 s at least, or else a slow machine
-    assert!(of("knock_ignored") >= FUNCTIONS - MOST, "{events:?}");
+    let ahead = of("starting_ahead");
+    assert!((least..=most).contains(&ahead), "{ahead} were started, {least} to {most} may be");
+    assert!(of("knock_ignored") >= FUNCTIONS.saturating_sub(most), "{events:?}");
     let names = events.iter().filter(|e| e["event"] == "starting_ahead").map(|e| e["function"].to_string());
     assert!(names.into_iter().all(|name| name.starts_with("\"f")), "{events:?}");
 }

@@ -257,6 +257,8 @@ mod tests {
         assert!(late.contains("Expired"), "{late}");
         assert!(leaf.renew_at < NOW + 6 * DAY, "another is made before");
 
+        let leaf = authority.leaf(Some("my_function.localhost"), NOW).expect("a leaf");
+        assert_eq!(judge(&authority, &leaf, "my_function.localhost", Duration::ZERO), Ok(()));
         let leaf = authority.leaf(None, NOW).expect("a leaf");
         for name in ["localhost", "127.0.0.1", "::1"] {
             assert_eq!(judge(&authority, &leaf, name, Duration::ZERO), Ok(()), "{name}");
