@@ -6,13 +6,14 @@
 //! becomes free serves its own function's queue before others may evict it: a warm start is cheaper than fairness. A
 //! function that only its own limits stop is not in line; what lifts them lets it back in.
 
+use std::time::Duration;
+
 use super::{
     Effect, FunctionId, Pool, TicketId,
     queue::Place,
     state::{Function, Purpose},
 };
 use crate::{clock::Time, transition::StopReason};
-use std::time::Duration;
 
 impl Pool {
     /// Promises waiting invocations the instances that are being started and not yet promised. Not while an idle one is about

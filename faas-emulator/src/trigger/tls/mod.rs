@@ -86,16 +86,10 @@ impl Front {
         console: Arc<Console>,
         warms: bool,
     ) -> Result<Arc<Self>, Error> {
-        let resolver = Resolver { leaves: Mutex::new(Leaves::of(authority)), clock: clock.clone() };
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|why| Error::failed(format!("TLS cannot be set up: {why}")))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(resolver));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let config = config(authority, clock.clone())
+            .map_err(|why| Error::failed(format!("TLS cannot be set up: {why}")))?;
         let warming = warms.then(|| Warming::new(gateway, clock.clone(), console.clone()));
-        let has_been_told = AtomicBool::new(false);
-        Ok(Arc::new(Front { config: Arc::new(config), warming, clock, console, has_been_told }))
+        Ok(Arc::new(Front { config, warming, clock, console, has_been_told: AtomicBool::new(false) }))
     }
 
     async fn shake_hands(self: Arc<Self>, stream: TcpStream) -> Option<Secured> {
@@ -175,6 +169,16 @@ pub async fn serve(
     }
 }
 
+fn config(authority: Authority, clock: SharedClock) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let resolver = Resolver { leaves: Mutex::new(Leaves::of(authority)), clock };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(resolver));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
 /// Finds the certificate for a name.
 #[derive(Debug)]
 struct Resolver {
@@ -192,4 +196,38 @@ impl ResolvesServerCert for Resolver {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_core::clock::VirtualClock;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::console::Format;
+
+    #[tokio::test]
+    async fn who_says_nothing_more_is_given_up_after_ten_seconds() {
+        let clock = VirtualClock::default();
+        let shared: SharedClock = Arc::new(clock.clone());
+        let authority = Authority::create(shared.now() + 30 * Duration::from_secs(24 * 60 * 60));
+        let config = config(authority.expect("an authority"), shared.clone()).expect("a config");
+        let console = Console::start(Format::Json, shared.clone(), std::io::sink()).expect("a thread");
+        let has_been_told = AtomicBool::new(false);
+        let front = Arc::new(Front { config, warming: None, clock: shared, console, has_been_told });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addr = listener.local_addr().expect("bound");
+
+        for words in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01\x00"] {
+            let mut dawdler = TcpStream::connect(addr).await.expect("it listens");
+            dawdler.write_all(words).await.expect("sent");
+            let (stream, _) = listener.accept().await.expect("a client");
+            let handshake = tokio::spawn(front.clone().shake_hands(stream));
+            VirtualClock::settle().await;
+            clock.run(Duration::from_secs(9)).await;
+            assert!(!handshake.is_finished(), "after {words:?}");
+            clock.run(Duration::from_secs(1)).await;
+            assert!(handshake.await.expect("no panic").is_none());
+        }
+    }
 }
