@@ -24,7 +24,7 @@
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
 //!                                              recursion   loops of calls       sim     replays traces
-//!                                              budget      caps in dollars
+//!                                              budget      caps in dollars          knock  who may come
 //!                                              testing     functions in virtual time (feature `testing`)
 //!                            abi: the contract between the halves
 //! ```
@@ -53,6 +53,8 @@ pub mod budget;
 pub mod clock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod invocation;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod knock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod policy;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

@@ -9,6 +9,7 @@ pub mod list;
 pub mod new;
 pub mod profiles;
 pub mod simulate;
+pub mod trust;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -47,6 +48,8 @@ enum Command {
     Profiles(profiles::Options),
     /// Replay a trace under several keep-alive policies, and compare what they would have cost
     Simulate(simulate::Options),
+    /// Say how browsers and tools come to trust the certificates of `faas dev --tls`
+    Trust(trust::Options),
     /// Print completions for a shell
     Completions(completions::Options),
 }
@@ -65,6 +68,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Estimate(options) => estimate::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Profiles(options) => profiles::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Trust(options) => block_on(trust::run(options)).map(|()| ExitCode::SUCCESS),
         Command::Completions(options) => completions::run(&options).map(|()| ExitCode::SUCCESS),
     }
 }

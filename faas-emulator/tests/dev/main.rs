@@ -3,11 +3,16 @@
 mod agreement;
 mod bad_input;
 mod billing;
+mod browser;
 mod clients;
 mod commands;
+mod hosts;
 mod misbehaving;
 mod profiles;
 mod reloading;
 mod serving;
 mod stopping;
 mod support;
+mod tls;
+mod tls_client;
+mod warming;
