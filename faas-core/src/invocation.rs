@@ -7,7 +7,7 @@
 
 mod spec;
 
-pub use spec::FunctionSpec;
+pub use spec::{CpuShare, FunctionSpec};
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -88,6 +88,39 @@ pub struct Init {
     pub wall: Duration,
     /// CPU time of the guest's init; zero when it did not run.
     pub cpu: Duration,
+    /// What was added to it, to be as slow as a provider.
+    pub injected: Injected,
+}
+
+impl Init {
+    /// All that whoever waited for it has waited, what was injected included.
+    pub fn took(&self) -> Duration {
+        self.wall + self.injected.start()
+    }
+}
+
+/// Time in which nothing ran: waited, or only counted, to be as slow as a provider. Zero unless mimicry was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Injected {
+    /// Of a cold start, the provider's own part: a place is found, code is fetched, a machine boots. Nobody bills it.
+    pub platform: Duration,
+    /// Of a cold start, what counts as init: billed where init is.
+    pub init: Duration,
+    /// How much longer the handler took with its memory's share of a CPU. It is part of
+    /// [`Usage::handler_wall`], and billed as that is.
+    pub throttled: Duration,
+}
+
+impl Injected {
+    /// Of a cold start, all of it.
+    pub fn start(&self) -> Duration {
+        self.platform + self.init
+    }
+
+    /// Whether there is any.
+    pub fn is_some(&self) -> bool {
+        *self != Injected::default()
+    }
 }
 
 /// Whose doing an error is. Billing and status codes depend on it.
@@ -136,6 +169,8 @@ pub enum ErrorKind {
     ClientGone,
     /// No capacity, and no room to wait for some.
     Throttled,
+    /// It came too soon after others: see [`rate`](crate::rate).
+    RateLimited,
     /// What the function may cost is spent.
     BudgetExceeded,
     /// The function has been called too often in one chain of calls.
@@ -153,7 +188,7 @@ impl ErrorKind {
     pub fn fault(self) -> Fault {
         match self {
             ErrorKind::RequestTooLarge | ErrorKind::ClientGone | ErrorKind::NotFound => Fault::Client,
-            ErrorKind::Throttled | ErrorKind::BudgetExceeded => Fault::Throttled,
+            ErrorKind::Throttled | ErrorKind::RateLimited | ErrorKind::BudgetExceeded => Fault::Throttled,
             ErrorKind::ShuttingDown | ErrorKind::Platform => Fault::Platform,
             _ => Fault::Function,
         }
@@ -177,6 +212,7 @@ impl ErrorKind {
             ErrorKind::RequestTooLarge => "request_too_large",
             ErrorKind::ClientGone => "client_gone",
             ErrorKind::Throttled => "throttled",
+            ErrorKind::RateLimited => "rate_limited",
             ErrorKind::BudgetExceeded => "budget_exceeded",
             ErrorKind::LoopDetected => "loop_detected",
             ErrorKind::NotFound => "not_found",
@@ -258,6 +294,10 @@ pub struct Usage {
     pub bytes_in: u64,
     /// Reply body bytes that the guest wrote.
     pub bytes_out: u64,
+    /// Bytes of log that the guest wrote, those that were dropped included.
+    pub log_bytes: u64,
+    /// What was added to it all, to be as slow as a provider.
+    pub injected: Injected,
 }
 
 /// How an invocation ended.

@@ -24,7 +24,8 @@
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
 //!                                              recursion   loops of calls       sim     replays traces
-//!                                              budget      caps in dollars
+//!                                              budget      caps in dollars     rate    how often
+//!                                              limits      who comes near one
 //!                                              testing     functions in virtual time (feature `testing`)
 //!                            abi: the contract between the halves
 //! ```
@@ -54,11 +55,15 @@ pub mod clock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod invocation;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod limits;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod policy;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod pool;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod profile;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod rate;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod recursion;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

@@ -4,6 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use crate::abi::manifest::Isolation;
 
+/// A share of one CPU, as Linux's bandwidth control gives it: so much CPU time in each period, at full speed until it is used
+/// up, and then nothing until the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuShare {
+    /// Thousandths of a CPU, fewer than 1,000.
+    pub milli_vcpus: u32,
+    /// How often it is given anew.
+    pub period: Duration,
+    /// Whether the time in which nothing may run is added to what is reported and not waited for: what a measurement wants
+    /// that should not take long. Else it is waited for.
+    pub is_computed: bool,
+}
+
 /// What the host knows of a deployed function: one generation of it, settings resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionSpec {
@@ -19,6 +32,9 @@ pub struct FunctionSpec {
     pub timeout: Duration,
     /// How much CPU time one invocation may use; unlimited when absent.
     pub cpu_limit: Option<Duration>,
+    /// The share of a CPU that an instance's handlers are held to; as fast as this machine is when absent. Init is not
+    /// held to it.
+    pub cpu_share: Option<CpuShare>,
     /// How long an instance's start and init may take.
     pub init_timeout: Duration,
     /// How many invocations one instance serves at a time.
@@ -54,6 +70,7 @@ impl FunctionSpec {
             memory_mib: 128,
             timeout: Duration::from_secs(3),
             cpu_limit: None,
+            cpu_share: None,
             init_timeout: Duration::from_secs(10),
             instance_concurrency: 1,
             isolation: Isolation::Instance,

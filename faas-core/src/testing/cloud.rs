@@ -29,6 +29,7 @@ use crate::{
     clock::{Clock as _, SharedClock, Time},
     function::{Definition, definitions},
     invocation::{End, Invocation, Piece, Record, ReplyBody, Tally},
+    sandbox::{Sandbox, mimic::Mimic},
     scheduler::{Config, Deployment, Scheduler, Snapshot},
     transition::SharedObserver,
 };
@@ -113,7 +114,12 @@ impl Cloud {
         let (spec, clock) = (Arc::new(spec), self.clock());
         let trouble = self.shared.trouble.clone();
         let inner = native(definition, spec.clone(), clock.clone(), trouble.clone());
-        let sandbox = Arc::new(Slowly { inner, takes: setup.start_takes(), clock, trouble });
+        let slowly = Slowly { inner, takes: setup.start_takes(), clock: clock.clone(), trouble };
+        let mut sandbox: Arc<dyn Sandbox> = Arc::new(slowly);
+        if let Some(starts) = setup.mimics {
+            let profile = Arc::new(setup.profile.clone());
+            sandbox = Arc::new(Mimic::new(sandbox, spec.clone(), profile, starts, clock));
+        }
         self.scheduler.deploy(Deployment { spec, sandbox });
     }
 

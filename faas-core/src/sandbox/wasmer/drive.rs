@@ -136,6 +136,10 @@ struct Driver {
     deadline: Time,
     used: Used,
     cpu: Duration,
+    /// For how long it has stood still because its share of a CPU was used up,
+    throttled: Duration,
+    /// and how much of that was not waited for, but is in the wall time all the same.
+    skipped: Duration,
     wakeup: Arc<Wakeup>,
     /// Made when the call first waits: most never do.
     timer: Option<BoxFuture<'static, ()>>,
@@ -157,6 +161,8 @@ impl Driver {
             deadline,
             used: Used::default(),
             cpu: Duration::ZERO,
+            throttled: Duration::ZERO,
+            skipped: Duration::ZERO,
             wakeup: Arc::new(Wakeup(Notify::new())),
             timer: None,
             is_healthy: true,
@@ -199,12 +205,25 @@ impl Driver {
                 memory_bytes: used.memory_bytes.max(self.used.memory_bytes),
                 bytes_in: used.bytes_in.max(self.used.bytes_in),
                 bytes_out: used.bytes_out.max(self.used.bytes_out),
+                log_bytes: used.log_bytes.max(self.used.log_bytes),
+            };
+            let paced = match self.instance.quota {
+                None => Ok(()),
+                // boxed, so that calls that are not held to a share are no larger for it
+                Some(_) => Box::pin(self.pace(used.cpu)).await,
             };
             match event {
-                Event::Waiting => self.woken_or_overdue().await?,
-                Event::Output { head, body } => return Ok(Output { head, body, is_last: false }),
+                Event::Waiting => {
+                    paced?;
+                    self.woken_or_overdue().await?;
+                }
+                Event::Output { head, body } => {
+                    paced?;
+                    return Ok(Output { head, body, is_last: false });
+                }
                 Event::Done { head, body } => {
                     self.call = None;
+                    paced?;
                     return Ok(Output { head, body, is_last: true });
                 }
                 Event::Refused { error, is_held } => {
@@ -221,6 +240,38 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Stands still for as long as the instance's share of a CPU asks for after computing for so long.
+    async fn pace(&mut self, cpu: Duration) -> Result<(), InvocationError> {
+        let instance = self.instance.clone();
+        let Some(quota) = &instance.quota else { return Ok(()) };
+        let clock = &instance.function.runtime.clock;
+        let began = clock.now();
+        let pause = quota.lock().spend(began, cpu);
+        let is_computed = instance.function.spec.cpu_share.is_some_and(|share| share.is_computed);
+        if !is_computed {
+            if pause.is_zero() {
+                return Ok(());
+            }
+            let paused = self.before_deadline(clock.sleep_until(began + pause)).await;
+            self.throttled += clock.now().since(began);
+            return paused;
+        }
+        let left = self.deadline.since(began);
+        let skipped = pause.min(left);
+        self.throttled += skipped;
+        self.skipped += skipped;
+        // what is skipped is gone from the time that is left
+        self.deadline =
+            Time::from_unix_nanos(self.deadline.unix_nanos().saturating_sub(skipped.as_nanos() as u64));
+        self.timer = None;
+        if pause > left { Err(self.overdue()) } else { Ok(()) }
+    }
+
+    fn overdue(&self) -> InvocationError {
+        let (kind, message) = fault::overdue(Overdue::Wall, &self.instance.function.spec);
+        InvocationError::new(kind, message)
     }
 
     /// One poll of the guest: inline if its function is known to be quick, else on a thread that may be held.
@@ -265,10 +316,7 @@ impl Driver {
     async fn before_deadline<T>(&mut self, future: impl Future<Output = T>) -> Result<T, InvocationError> {
         let clock = &self.instance.function.runtime.clock;
         let done = within_kept(&**clock, self.deadline, &mut self.timer, future).await;
-        done.ok_or_else(|| {
-            let (kind, message) = fault::overdue(Overdue::Wall, &self.instance.function.spec);
-            InvocationError::new(kind, message)
-        })
+        done.ok_or_else(|| self.overdue())
     }
 
     fn replied(self, head: &ResponseHead) -> Record {
@@ -290,15 +338,17 @@ impl Driver {
     }
 
     fn count(&mut self) {
-        let (used, cpu) = (self.used, self.cpu);
+        let (used, cpu, throttled) = (self.used, self.cpu, self.throttled);
         if let Some(tally) = &mut self.tally {
-            let wall = self.instance.function.runtime.clock.now().since(self.began);
+            let wall = self.instance.function.runtime.clock.now().since(self.began) + self.skipped;
             tally.used(|usage: &mut Usage| {
                 usage.handler_wall = wall;
                 usage.handler_cpu = cpu;
                 usage.memory_peak_bytes = used.memory_bytes;
                 usage.bytes_in = used.bytes_in;
                 usage.bytes_out = used.bytes_out;
+                usage.log_bytes = used.log_bytes;
+                usage.injected.throttled = throttled;
             });
         }
     }
