@@ -13,7 +13,7 @@ pub struct CpuShare {
     /// How often it is given anew.
     pub period: Duration,
     /// Whether the time in which nothing may run is added to what is reported and not waited for: what a measurement wants
-    /// that should not take long. Else it is waited for.
+    /// that should not take long. Each invocation is then taken to find its instance idle. Else it is waited for.
     pub is_computed: bool,
 }
 

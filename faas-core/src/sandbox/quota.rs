@@ -29,11 +29,18 @@ impl Quota {
         Quota { share, began: Time::EPOCH, used: Duration::ZERO, ahead: Duration::ZERO }
     }
 
-    /// Counts `cpu` of computing that has just ended; how long the instance pauses for it.
-    pub(super) fn spend(&mut self, now: Time, cpu: Duration) -> Duration {
-        let now = now + self.ahead;
-        let until = self.reached(now, cpu);
-        let pause = until.since(now);
+    /// A call begins. Where pauses are not waited for, no time passes in which quotas come back: it finds the instance
+    /// idle, whatever ran before.
+    pub(super) fn begin(&mut self) {
+        if self.share.is_computed {
+            *self = Quota::new(self.share);
+        }
+    }
+
+    /// Counts `cpu` of computing that began at `from` and ends `now`; how long the instance pauses for it. Time in which it
+    /// was ready to compute and this machine did not let it is part of the pause.
+    pub(super) fn spend(&mut self, from: Time, now: Time, cpu: Duration) -> Duration {
+        let pause = self.reached(from + self.ahead, cpu).since(now + self.ahead);
         if self.share.is_computed {
             self.ahead += pause;
         }
@@ -41,10 +48,9 @@ impl Quota {
     }
 
     /// When it would have come so far.
-    fn reached(&mut self, now: Time, cpu: Duration) -> Time {
+    fn reached(&mut self, from: Time, cpu: Duration) -> Time {
         let CpuShare { milli_vcpus, period, .. } = self.share;
         let quota = (period * milli_vcpus / 1000).max(Duration::from_nanos(1));
-        let from = Time::from_unix_nanos(now.unix_nanos().saturating_sub(nanos(cpu)));
         // a period begins with the first use after one that is over
         if from >= self.began + period {
             (self.began, self.used) = (from, Duration::ZERO);
@@ -85,7 +91,8 @@ mod tests {
     /// Wall time of this much computing in one piece, on an instance that has been idle.
     fn wall(milli_vcpus: u32, cpu: Duration) -> Duration {
         let mut quota = Quota::new(share(milli_vcpus, false));
-        cpu + quota.spend(Time::EPOCH + 1000 * MS + cpu, cpu)
+        let from = Time::EPOCH + 1000 * MS;
+        cpu + quota.spend(from, from + cpu, cpu)
     }
 
     #[test]
@@ -101,11 +108,19 @@ mod tests {
     fn a_quota_comes_back_with_time_and_not_with_calls() {
         let mut quota = Quota::new(share(500, false));
         let at = |ms: u32| Time::EPOCH + 1000 * MS + MS * ms;
-        assert_eq!(quota.spend(at(6), 6 * MS), Duration::ZERO);
+        assert_eq!(quota.spend(at(0), at(6), 6 * MS), Duration::ZERO);
         // 4 are left of the first period's; the fifth ends one into the next
-        assert_eq!(quota.spend(at(12), 5 * MS), 9 * MS);
+        assert_eq!(quota.spend(at(7), at(12), 5 * MS), 9 * MS);
         // a wait of half a minute gives one quota, not many
-        assert_eq!(quota.spend(at(30_011), 11 * MS), 10 * MS);
+        assert_eq!(quota.spend(at(30_000), at(30_011), 11 * MS), 10 * MS);
+    }
+
+    #[test]
+    fn what_this_machine_takes_longer_is_part_of_the_pause() {
+        let at = |ms: u32| Time::EPOCH + 1000 * MS + MS * ms;
+        // 11 ms of computing that took 15, and take 21 with half a CPU
+        assert_eq!(Quota::new(share(500, false)).spend(at(0), at(15), 11 * MS), 6 * MS);
+        assert_eq!(Quota::new(share(500, false)).spend(at(0), at(25), 11 * MS), Duration::ZERO);
     }
 
     #[test]
@@ -114,12 +129,17 @@ mod tests {
         let mut now = Time::EPOCH + 1000 * MS;
         let (mut clock, mut sum) = (now, Duration::ZERO);
         for cpu in [3 * MS, MS, 40 * MS, MS / 2] {
-            let pause = waited.spend(now + cpu, cpu);
+            let pause = waited.spend(now, now + cpu, cpu);
             now = now + cpu + pause;
+            sum += computed.spend(clock, clock + cpu, cpu);
             clock = clock + cpu;
-            sum += computed.spend(clock, cpu);
         }
         assert_eq!(clock + sum, now);
+        // the next call of the one that waits finds what this one has left of the quota
+        waited.begin();
+        computed.begin();
+        assert_eq!(computed.spend(clock, clock + MS, MS), Duration::ZERO);
+        assert_ne!(waited.spend(now, now + MS, MS), Duration::ZERO);
     }
 
     proptest! {
@@ -135,8 +155,9 @@ mod tests {
             let (mut now, mut computed, mut waited) = (began, Duration::ZERO, Duration::ZERO);
             for (cpu_us, wait_us) in steps {
                 let (cpu, wait) = (Duration::from_micros(cpu_us), Duration::from_micros(wait_us));
+                let from = now;
                 now = now + cpu;
-                now = now + quota.spend(now, cpu);
+                now = now + quota.spend(from, now, cpu);
                 computed += cpu;
                 let wall = now.since(began).as_secs_f64();
                 let share = f64::from(milli_vcpus) / 1e3;

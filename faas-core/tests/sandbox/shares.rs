@@ -50,9 +50,10 @@ async fn invoke(wat: &str, spec: FunctionSpec) -> (Result<(), InvocationError>, 
 
 fn assert_fair(usage: &Usage, milli_vcpus: u32) {
     let Usage { handler_wall, handler_cpu, injected, .. } = *usage;
-    assert_eq!(handler_wall, injected.throttled, "the clock stood still while it computed");
+    // the clock stood still while it computed: what that took is waited for as well
+    assert_eq!(handler_wall, injected.throttled);
     let share = f64::from(milli_vcpus) / 1e3;
-    let (wall, cpu) = ((handler_wall + handler_cpu).as_secs_f64(), handler_cpu.as_secs_f64());
+    let (wall, cpu) = (handler_wall.as_secs_f64(), handler_cpu.as_secs_f64());
     let period = PERIOD.as_secs_f64();
     assert!(
         cpu <= wall * share + period * share + 1e-6,

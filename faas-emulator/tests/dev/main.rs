@@ -11,3 +11,4 @@ mod reloading;
 mod serving;
 mod stopping;
 mod support;
+mod tune;

@@ -179,6 +179,9 @@ impl Driver {
         &mut self,
         request: http::Request<crate::invocation::RequestBody>,
     ) -> Result<(), InvocationError> {
+        if let Some(quota) = &self.instance.quota {
+            quota.lock().begin();
+        }
         let id = self.tally().record().id.clone();
         let mut call = Some(PendingCall { id, request, deadline: self.deadline });
         let instance = self.instance.clone();
@@ -196,6 +199,8 @@ impl Driver {
     /// Polls the guest until it has written something, or has ended.
     async fn next_output(&mut self) -> Result<Output, InvocationError> {
         loop {
+            let clock = &self.instance.function.runtime.clock;
+            let began = self.instance.quota.as_ref().map(|_| clock.now());
             let Step { event, used } = self.step().await?;
             self.instance.function.habit.observe(used.cpu);
             self.cpu += used.cpu;
@@ -207,10 +212,10 @@ impl Driver {
                 bytes_out: used.bytes_out.max(self.used.bytes_out),
                 log_bytes: used.log_bytes.max(self.used.log_bytes),
             };
-            let paced = match self.instance.quota {
+            let paced = match began {
                 None => Ok(()),
                 // boxed, so that calls that are not held to a share are no larger for it
-                Some(_) => Box::pin(self.pace(used.cpu)).await,
+                Some(began) => Box::pin(self.pace(began, used.cpu)).await,
             };
             match event {
                 Event::Waiting => {
@@ -242,23 +247,23 @@ impl Driver {
         }
     }
 
-    /// Stands still for as long as the instance's share of a CPU asks for after computing for so long.
-    async fn pace(&mut self, cpu: Duration) -> Result<(), InvocationError> {
+    /// Stands still for as long as the instance's share of a CPU asks for after it has computed for so long, from `began` on.
+    async fn pace(&mut self, began: Time, cpu: Duration) -> Result<(), InvocationError> {
         let instance = self.instance.clone();
         let Some(quota) = &instance.quota else { return Ok(()) };
         let clock = &instance.function.runtime.clock;
-        let began = clock.now();
-        let pause = quota.lock().spend(began, cpu);
+        let now = clock.now();
+        let pause = quota.lock().spend(began, now, cpu);
         let is_computed = instance.function.spec.cpu_share.is_some_and(|share| share.is_computed);
         if !is_computed {
             if pause.is_zero() {
                 return Ok(());
             }
-            let paused = self.before_deadline(clock.sleep_until(began + pause)).await;
-            self.throttled += clock.now().since(began);
+            let paused = self.before_deadline(clock.sleep_until(now + pause)).await;
+            self.throttled += clock.now().since(now);
             return paused;
         }
-        let left = self.deadline.since(began);
+        let left = self.deadline.since(now);
         let skipped = pause.min(left);
         self.throttled += skipped;
         self.skipped += skipped;

@@ -120,7 +120,21 @@ mod tests {
 
     #[test]
     fn people_get_a_table_with_the_reasons_under_it() {
-        insta::assert_snapshot!(text(&tuned()), @"");
+        insta::assert_snapshot!(text(&tuned()), @"
+        f as aws-lambda: medians of 3 requests with each memory, starts not counted
+
+          memory      CPU  CPU time  duration    billed       used  a million
+         128 MiB    7.2 %                                                      not enough
+         256 MiB   14.4 %  10.00 ms  61.00 ms  61.00 ms  100.0 MiB     $0.456  enough
+         512 MiB   28.9 %  10.00 ms  30.00 ms  30.00 ms  100.0 MiB     $0.427  enough
+        1024 MiB   57.8 %  10.00 ms  12.00 ms  12.00 ms  100.0 MiB     $0.400  the cheapest, the fastest for its price
+        1769 MiB  100.0 %  10.00 ms  10.00 ms  10.00 ms  100.0 MiB     $0.487  enough
+        3538 MiB  200.0 %  10.00 ms  10.00 ms  10.00 ms  100.0 MiB     $0.775  enough
+
+        would be killed at 128 MiB because it had 100.0 MiB and wanted more: the guest could not get the memory that it wanted
+
+        The memory was enforced. What less than a whole CPU slows down was computed from the CPU time, and not waited for.
+        ");
     }
 
     #[test]
