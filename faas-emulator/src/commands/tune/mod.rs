@@ -16,7 +16,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use faas_core::sandbox::wasmer::Tier;
 
-use self::{plot::Target, verdict::Tuned};
+use self::{plot::Target, run::Trial, verdict::Tuned};
 use super::estimate::Format;
 use crate::{
     console::{self, event::Event},
@@ -87,10 +87,20 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         [] => steps::of(&profile),
         chosen => chosen.to_vec(),
     };
+    let mut trials = memories
+        .into_iter()
+        .map(|memory_mib| Trial::new(&profile, entry, module, memory_mib, host.clock()))
+        .collect::<Result<Vec<_>, _>>()?;
+    // the first of each is cold, and not measured
+    for n in 0..=options.requests as usize {
+        let event = events.get(n % events.len().max(1));
+        for trial in &mut trials {
+            trial.once(event).await?;
+        }
+    }
     let mut runs = Vec::new();
-    for memory_mib in memories {
-        let step = run::Step { profile: &profile, entry, module, memory_mib, clock: host.clock() };
-        runs.push(step.measure(&events, options.requests).await?);
+    for trial in trials {
+        runs.push(trial.end().await);
     }
     let tuned = Tuned::of(&options.name, &profile, runs);
     let text = match options.format {

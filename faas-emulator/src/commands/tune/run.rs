@@ -1,5 +1,7 @@
 //! Runs a function with one memory: in the sandbox, behind a scheduler of its own, one request after the other.
 //!
+//! Memories take turns, a request each: whatever else the machine does slows all of them alike.
+//!
 //! The memory is enforced. The pauses that its share of a CPU asks for are counted and not waited for, so that a slow memory
 //! takes no longer to try than a quick one.
 
@@ -9,7 +11,7 @@ use bytes::Bytes;
 use faas_core::{
     abi::manifest::{Entry, Kind},
     clock::SharedClock,
-    invocation::{CpuShare, End, Invocation, Record, ReplyBody, RequestBody, Start, Tally},
+    invocation::{CpuShare, End, FunctionSpec, Invocation, Record, ReplyBody, RequestBody, Start, Tally},
     profile::Profile,
     sandbox::wasmer::Module,
     scheduler::{Config, Deployment, Scheduler},
@@ -22,13 +24,14 @@ use tower::Service as _;
 
 use crate::error::Error;
 
-/// One memory to try.
-pub(super) struct Step<'a> {
-    pub(super) profile: &'a Profile,
-    pub(super) entry: &'a Entry,
-    pub(super) module: &'a Module,
-    pub(super) memory_mib: u32,
-    pub(super) clock: &'a SharedClock,
+/// One memory, under trial.
+pub(super) struct Trial<'a> {
+    entry: &'a Entry,
+    clock: &'a SharedClock,
+    spec: Arc<FunctionSpec>,
+    scheduler: Scheduler,
+    ended: Arc<Ended>,
+    run: Run,
 }
 
 /// What came of it.
@@ -40,43 +43,57 @@ pub(super) struct Run {
     pub(super) failed: Option<(Box<Record>, String)>,
 }
 
-impl Step<'_> {
-    /// One invocation that starts the instance, and so many that find it warm.
-    pub(super) async fn measure(&self, events: &[Bytes], requests: u32) -> Result<Run, Error> {
-        let entry = Entry { memory_mib: Some(self.memory_mib), ..self.entry.clone() };
-        let mut spec = self.profile.spec(&entry).map_err(|why| Error::bad_input(why.to_string()))?;
-        let share = self.profile.cpu_share(self.memory_mib);
+impl<'a> Trial<'a> {
+    /// The function with so much memory.
+    pub(super) fn new(
+        profile: &Profile,
+        entry: &'a Entry,
+        module: &Module,
+        memory_mib: u32,
+        clock: &'a SharedClock,
+    ) -> Result<Self, Error> {
+        let wanted = Entry { memory_mib: Some(memory_mib), ..entry.clone() };
+        let mut spec = profile.spec(&wanted).map_err(|why| Error::bad_input(why.to_string()))?;
+        let share = profile.cpu_share(memory_mib);
         spec.cpu_share = share.map(|share| CpuShare { is_computed: true, ..share });
         let spec = Arc::new(spec);
-        let sandbox = self.module.sandbox(spec.clone(), Vec::new());
+        let sandbox = module.sandbox(spec.clone(), Vec::new());
         let ended = Arc::new(Ended::default());
-        let mut scheduler = Scheduler::new(Config::default(), self.clock.clone(), ended.clone());
+        let scheduler = Scheduler::new(Config::default(), clock.clone(), ended.clone());
         scheduler.deploy(Deployment { spec: spec.clone(), sandbox });
-        let mut run = Run { memory_mib: self.memory_mib, records: Vec::new(), failed: None };
-        for n in 0..=requests {
-            let event = events.get(n as usize % events.len().max(1));
-            let id: Arc<str> = format!("tune-{}-{n}", self.memory_mib).into();
-            let tally = Tally::open(id, spec.name.clone(), self.clock.clone(), ended.clone());
-            let request = self.request(event)?;
-            let invocation = Invocation { function: spec.name.clone(), request, force_cold: false, tally };
-            let body = match scheduler.call(invocation).await {
-                Ok(reply) => Some(reply.response.into_body()),
-                Err(_) => None, // its record says why
-            };
-            if let Some(ReplyBody::Stream(mut pieces)) = body {
-                while pieces.recv().await.is_some() {}
-            }
-            let Some(record) = ended.0.lock().take() else {
-                return Err(Error::failed("an invocation ended without a word: please report this as a bug"));
-            };
-            if let Some(why) = failure(&record) {
-                run.failed = Some((Box::new(record), why));
-                break;
-            }
-            run.records.push(record);
+        let run = Run { memory_mib, records: Vec::new(), failed: None };
+        Ok(Trial { entry, clock, spec, scheduler, ended, run })
+    }
+
+    /// One invocation, and what came of it. Nothing after one that failed.
+    pub(super) async fn once(&mut self, event: Option<&Bytes>) -> Result<(), Error> {
+        if self.run.failed.is_some() {
+            return Ok(());
         }
-        scheduler.shutdown().await;
-        Ok(run)
+        let id: Arc<str> = format!("tune-{}-{}", self.run.memory_mib, self.run.records.len()).into();
+        let name = self.spec.name.clone();
+        let tally = Tally::open(id, name.clone(), self.clock.clone(), self.ended.clone());
+        let request = self.request(event)?;
+        let invocation = Invocation { function: name, request, force_cold: false, tally };
+        // of one that failed, its record says why
+        let body = self.scheduler.call(invocation).await.ok().map(|reply| reply.response.into_body());
+        if let Some(ReplyBody::Stream(mut pieces)) = body {
+            while pieces.recv().await.is_some() {}
+        }
+        let Some(record) = self.ended.0.lock().take() else {
+            return Err(Error::failed("an invocation ended without a word: please report this as a bug"));
+        };
+        match failure(&record) {
+            Some(why) => self.run.failed = Some((Box::new(record), why)),
+            None => self.run.records.push(record),
+        }
+        Ok(())
+    }
+
+    /// What came of all of them.
+    pub(super) async fn end(self) -> Run {
+        self.scheduler.shutdown().await;
+        self.run
     }
 
     /// As `faas invoke` asks.
