@@ -33,7 +33,7 @@ pub struct FunctionSpec {
     /// How much CPU time one invocation may use; unlimited when absent.
     pub cpu_limit: Option<Duration>,
     /// The share of a CPU that an instance's handlers are held to; as fast as this machine is when absent. Init is not
-    /// held to it.
+    /// held to it, and neither are native functions, whose CPU time nobody measures.
     pub cpu_share: Option<CpuShare>,
     /// How long an instance's start and init may take.
     pub init_timeout: Duration,

@@ -68,14 +68,16 @@ impl Sandbox for Mimic {
         let injected = self.profile.cold_start(self.spec.memory_mib, quantile);
         let (inner, spec, clock) = (self.inner.clone(), self.spec.clone(), self.clock.clone());
         Box::pin(async move {
-            clock.sleep_until(clock.now() + injected.platform).await;
+            let began = clock.now();
+            clock.sleep_until(began + injected.platform).await;
             let mut started = inner.start().await?;
             // as long as init may take there, it may take here: ours and theirs together
             let init = started.init.wall + injected.init;
             if init > spec.init_timeout {
                 return Err(too_slow(&spec, &injected));
             }
-            clock.sleep_until(clock.now() + injected.init).await;
+            // by then, and not for so long: timers that are late do not add up
+            clock.sleep_until(began + injected.start() + started.init.wall).await;
             started.init.injected = injected;
             Ok(started)
         })

@@ -104,16 +104,16 @@ impl Builder {
     /// use faas_core::{Request, function, sandbox::mimic::ColdStarts, testing::Cloud};
     ///
     /// #[function]
-    /// async fn hello(_: Request) -> &'static str {
+    /// async fn greet(_: Request) -> &'static str {
     ///     "Hello!"
     /// }
     ///
     /// # faas_core::testing::run(async {
     /// let cloud = Cloud::builder().cold_starts(ColdStarts::Typical).build();
-    /// let first = cloud.get("hello").await;
+    /// let first = cloud.get("greet").await;
     /// // as a client of AWS Lambda sees it, of which 16 ms of init are billed
     /// assert_eq!((first.took().as_millis(), first.record.usage.injected.init.as_millis()), (448, 16));
-    /// assert!(cloud.get("hello").await.took().is_zero(), "it is warm");
+    /// assert!(cloud.get("greet").await.took().is_zero(), "it is warm");
     /// # });
     /// ```
     pub fn cold_starts(self, starts: ColdStarts) -> Self {

@@ -97,6 +97,28 @@ async fn who_is_slowed_beyond_its_timeout_is_stopped_there() {
 }
 
 #[tokio::test]
+async fn who_leaves_during_a_pause_has_paused_until_then() {
+    let clock = VirtualClock::default();
+    let host = Host::with_clock(Arc::new(clock.clone()));
+    let guest = host.start(&computes(), held(1, false)).await.expect("starts");
+    let mut call = Box::pin(guest.get());
+    while clock.next_wake().is_none() {
+        tokio::select! {
+            biased;
+            replied = &mut call => panic!("it pauses for seconds: {replied:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    clock.advance(Duration::from_secs(1));
+    drop(call);
+    let usage = host.seen.records.lock().last().expect("a record").usage;
+    assert_eq!(
+        (usage.handler_wall, usage.injected.throttled),
+        (Duration::from_secs(1), Duration::from_secs(1))
+    );
+}
+
+#[tokio::test]
 async fn init_has_a_whole_cpu() {
     let work = "(local.set $i (i32.const 30000000))
         (loop $w (local.set $i (i32.sub (local.get $i) (i32.const 1))) (br_if $w (local.get $i))) (i32.const 0)";

@@ -76,9 +76,9 @@ fn what_cannot_be_tuned_is_told() {
         let output = run(&[&["tune"], args].concat(), project.path());
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let (code, stderr) = told(&["wokr"]);
+    let (code, stderr) = told(&["play"]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("there is no function `wokr`\nThere are: work."), "{stderr}");
+    assert!(stderr.contains("there is no function `play`\nThere are: work."), "{stderr}");
     let (code, stderr) = told(&["work", "--memory-mb", "64"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("64 MiB of memory; 128 to 10240 may be had under `aws-lambda`"), "{stderr}");

@@ -138,6 +138,8 @@ struct Driver {
     cpu: Duration,
     /// For how long it has stood still because its share of a CPU was used up,
     throttled: Duration,
+    /// since when it does so now,
+    pausing: Option<Time>,
     /// and how much of that was not waited for, but is in the wall time all the same.
     skipped: Duration,
     wakeup: Arc<Wakeup>,
@@ -162,6 +164,7 @@ impl Driver {
             used: Used::default(),
             cpu: Duration::ZERO,
             throttled: Duration::ZERO,
+            pausing: None,
             skipped: Duration::ZERO,
             wakeup: Arc::new(Wakeup(Notify::new())),
             timer: None,
@@ -259,7 +262,9 @@ impl Driver {
             if pause.is_zero() {
                 return Ok(());
             }
+            self.pausing = Some(now);
             let paused = self.before_deadline(clock.sleep_until(now + pause)).await;
+            self.pausing = None;
             self.throttled += clock.now().since(now);
             return paused;
         }
@@ -343,9 +348,12 @@ impl Driver {
     }
 
     fn count(&mut self) {
-        let (used, cpu, throttled) = (self.used, self.cpu, self.throttled);
+        let (used, cpu) = (self.used, self.cpu);
         if let Some(tally) = &mut self.tally {
-            let wall = self.instance.function.runtime.clock.now().since(self.began) + self.skipped;
+            let now = self.instance.function.runtime.clock.now();
+            let wall = now.since(self.began) + self.skipped;
+            // who leaves during a pause leaves it unfinished
+            let throttled = self.throttled + self.pausing.map_or(Duration::ZERO, |since| now.since(since));
             tally.used(|usage: &mut Usage| {
                 usage.handler_wall = wall;
                 usage.handler_cpu = cpu;
