@@ -76,6 +76,9 @@ pub mod sim;
 pub mod stack;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub mod testing;
+#[cfg(all(feature = "testing", feature = "wasmer", not(target_family = "wasm")))]
+#[path = "testing/modules.rs"]
+mod testing_modules;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod transition;
 

@@ -10,6 +10,7 @@ use faas_core::{
     budget::Budget,
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
+    policy::PolicyKind,
     profile::{Profile, Unsupported},
     rate::Rate,
     sandbox::{
@@ -56,6 +57,8 @@ pub struct Setup {
     pub rates: Vec<Rate>,
     /// In what it is as slow as the provider.
     pub mimicry: Mimicry,
+    /// What keeps instances warm; the profile's way when absent.
+    pub policy: Option<PolicyKind>,
 }
 
 impl Setup {
@@ -70,6 +73,7 @@ impl Setup {
             budget: None,
             rates: Vec::new(),
             mimicry: Mimicry::default(),
+            policy: None,
         }
     }
 }
@@ -135,8 +139,14 @@ impl Host {
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
         let mut rng = fastrand::Rng::new();
-        let scheduling =
-            scheduler::Config { limits: profile.pool_limits(), policy: profile.keep_alive(rng.u64(..)) };
+        let policy_seed = rng.u64(..);
+        let scheduling = scheduler::Config {
+            limits: profile.pool_limits(),
+            policy: match setup.policy {
+                Some(policy) => policy.build(policy_seed),
+                None => profile.keep_alive(policy_seed),
+            },
+        };
         let scheduler = Scheduler::new(scheduling, clock.clone(), observer.clone());
         let speaks = Speaks { errors: setup.errors, profile: profile.clone() };
         let gateway = Gateway::new(

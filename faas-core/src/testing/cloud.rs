@@ -28,7 +28,7 @@ use crate::{
     abi::manifest,
     clock::{Clock as _, SharedClock, Time},
     function::{Definition, definitions},
-    invocation::{End, Invocation, Piece, Record, ReplyBody, Tally},
+    invocation::{End, FunctionSpec, Invocation, Piece, Record, ReplyBody, Tally},
     sandbox::{Sandbox, mimic::Mimic},
     scheduler::{Config, Deployment, Scheduler, Snapshot},
     transition::SharedObserver,
@@ -101,21 +101,32 @@ impl Cloud {
 
     #[track_caller]
     fn deploy_definition(&self, definition: &'static Definition) {
-        let setup = &self.shared.setup;
         let entries = manifest::parse(definition.manifest.as_bytes()).expect("written by #[function]");
-        let mut spec = match setup.profile.spec(&entries[0]) {
+        self.deploy_entry(&entries[0], |spec| {
+            Arc::new(native(definition, spec.clone(), self.clock(), self.shared.trouble.clone()))
+        });
+    }
+
+    /// Deploys what `sandbox` makes of a function's settings.
+    #[track_caller]
+    pub(crate) fn deploy_entry(
+        &self,
+        entry: &manifest::Entry,
+        sandbox: impl FnOnce(&Arc<FunctionSpec>) -> Arc<dyn Sandbox>,
+    ) {
+        let setup = &self.shared.setup;
+        let mut spec = match setup.profile.spec(entry) {
             Ok(spec) => spec,
             Err(unsupported) => panic!("{unsupported}"),
         };
-        spec.generation = self.scheduler.spec(definition.name).map_or(1, |before| before.generation + 1);
+        spec.generation = self.scheduler.spec(&entry.name).map_or(1, |before| before.generation + 1);
         if let Some(configure) = setup.configure {
             configure(&mut spec);
         }
         let (spec, clock) = (Arc::new(spec), self.clock());
+        let (inner, takes) = (sandbox(&spec), setup.start_takes());
         let trouble = self.shared.trouble.clone();
-        let inner = native(definition, spec.clone(), clock.clone(), trouble.clone());
-        let slowly = Slowly { inner, takes: setup.start_takes(), clock: clock.clone(), trouble };
-        let mut sandbox: Arc<dyn Sandbox> = Arc::new(slowly);
+        let mut sandbox: Arc<dyn Sandbox> = Arc::new(Slowly { inner, takes, clock: clock.clone(), trouble });
         if let Some(starts) = setup.mimics {
             let profile = Arc::new(setup.profile.clone());
             sandbox = Arc::new(Mimic::new(sandbox, spec.clone(), profile, starts, clock));
@@ -244,8 +255,16 @@ impl Cloud {
         self.scheduler.snapshot()
     }
 
-    fn clock(&self) -> SharedClock {
+    pub(crate) fn clock(&self) -> SharedClock {
         Arc::new(self.shared.run.clock.clone())
+    }
+
+    pub(crate) fn observer(&self) -> SharedObserver {
+        self.shared.journal.clone()
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.shared.setup.seed
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use faas_core::{
     budget::{Budget, Cap},
+    policy::PolicyKind,
     rate::Rate,
 };
 use tokio::signal;
@@ -70,6 +71,10 @@ pub struct Options {
     /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
     #[arg(long, value_name = "NAME=N")]
     min_instances: Vec<Named<u32>>,
+    /// What keeps instances warm, if not what the profile's provider does: fixed:10m, random:5m-7m, hybrid, greedy-dual or
+    /// none. `faas simulate` knows the same
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<PolicyKind>,
 }
 
 /// How the console looks.
@@ -118,6 +123,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         budget: options.budget(),
         rates: options.rate.clone(),
         mimicry: options.mimicry.chosen(&mut fastrand::Rng::new()),
+        policy: options.policy,
         ..Setup::new(options.profile.clone(), options.format(), out)
     })?;
     let result = serve(&options, &host).await;

@@ -78,6 +78,7 @@ fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Err
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(2))
+        .on_thread_start(faas_core::sandbox::wasmer::run_promptly)
         .enable_all()
         .build()
         .map_err(|why| Error::failed(format!("the operating system refuses threads: {why}")))?;

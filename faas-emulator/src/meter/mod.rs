@@ -157,10 +157,9 @@ impl Meter {
     }
 
     fn ended(&self, record: &Record) {
-        let (charge, total) = self.books.lock().add(record);
+        let (charge, total_usd) = self.books.lock().add(record);
         self.spent(record, charge.cost_usd);
         self.look_how_near(record);
-        let total_usd = self.profile.billing.amount_usd(&total);
         self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
     }
 }

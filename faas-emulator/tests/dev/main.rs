@@ -1,5 +1,6 @@
 //! The `faas` command as its users have it: real processes, real sockets, real cargo, real compiled guests.
 
+mod agreement;
 mod bad_input;
 mod billing;
 mod clients;
