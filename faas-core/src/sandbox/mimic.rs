@@ -1,7 +1,7 @@
 //! A sandbox whose cold starts are as slow as a provider's.
 //!
 //! It decorates any other: the platform's part is waited before the real start, init's after it, both by the injected
-//! clock, and both are marked as [`Injected`](crate::invocation::Injected), apart from what was measured. It makes nothing
+//! clock, and both are marked as [`Injected`], apart from what was measured. It makes nothing
 //! quicker: the real start comes on top.
 //!
 //! Who wants to be as slow as a provider also wants init to run at each start, as it does there: give the inner sandbox
