@@ -8,12 +8,13 @@ use crate::abi::manifest::Isolation;
 /// up, and then nothing until the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CpuShare {
-    /// Thousandths of a CPU, fewer than 1,000.
+    /// Thousandths of a CPU, 1,000 at most: a guest has one thread.
     pub milli_vcpus: u32,
     /// How often it is given anew.
     pub period: Duration,
-    /// Whether the time in which nothing may run is added to what is reported and not waited for: what a measurement wants
-    /// that should not take long. Each invocation is then taken to find its instance idle. Else it is waited for.
+    /// Whether pauses are added to what is reported and not waited for: what a measurement wants that should not take long,
+    /// nor depend on what else this machine does. Each invocation is then taken to find its instance idle, and
+    /// computing takes its CPU time and pauses, however long it took here.
     pub is_computed: bool,
 }
 

@@ -20,13 +20,26 @@ pub(super) struct Quota {
     began: Time,
     /// How much of its quota is used.
     used: Duration,
-    /// How far ahead of the clock we are: pauses that were computed and not waited for.
-    ahead: Duration,
+    /// Where pauses are computed and not waited for, what the clock would show had they been.
+    virtual_now: Option<Time>,
+    /// What the clock showed then.
+    real_now: Time,
+}
+
+/// How an instance comes to its share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Pause {
+    /// It stands still for so long after it has computed.
+    pub(super) by: Duration,
+    /// Of a pause that is computed: how much longer this machine took than the provider would have, pause and all.
+    pub(super) excess: Duration,
+    /// Of a pause that is computed: all that it did not compute, in the provider's time.
+    pub(super) throttled: Duration,
 }
 
 impl Quota {
     pub(super) fn new(share: CpuShare) -> Self {
-        Quota { share, began: Time::EPOCH, used: Duration::ZERO, ahead: Duration::ZERO }
+        Quota { share, began: Time::EPOCH, used: Duration::ZERO, virtual_now: None, real_now: Time::EPOCH }
     }
 
     /// A call begins. Where pauses are not waited for, no time passes in which quotas come back: it finds the instance
@@ -39,12 +52,21 @@ impl Quota {
 
     /// Counts `cpu` of computing that began at `from` and ends `now`; how long the instance pauses for it. Time in which it
     /// was ready to compute and this machine did not let it is part of the pause.
-    pub(super) fn spend(&mut self, from: Time, now: Time, cpu: Duration) -> Duration {
-        let pause = self.reached(from + self.ahead, cpu).since(now + self.ahead);
-        if self.share.is_computed {
-            self.ahead += pause;
+    pub(super) fn spend(&mut self, from: Time, now: Time, cpu: Duration) -> Pause {
+        if !self.share.is_computed {
+            let by = self.reached(from, cpu).since(now);
+            return Pause { by, ..Pause::default() };
         }
-        pause
+        // what is waited for in between takes as long there as it does here
+        let there = self.virtual_now.map_or(from, |then| then + from.since(self.real_now));
+        let reached = self.reached(there, cpu);
+        (self.virtual_now, self.real_now) = (Some(reached), now);
+        let (took, takes) = (now.since(from), reached.since(there));
+        Pause {
+            by: takes.saturating_sub(took),
+            excess: took.saturating_sub(takes),
+            throttled: takes.saturating_sub(cpu),
+        }
     }
 
     /// When it would have come so far.
@@ -92,7 +114,7 @@ mod tests {
     fn wall(milli_vcpus: u32, cpu: Duration) -> Duration {
         let mut quota = Quota::new(share(milli_vcpus, false));
         let from = Time::EPOCH + 1000 * MS;
-        cpu + quota.spend(from, from + cpu, cpu)
+        cpu + quota.spend(from, from + cpu, cpu).by
     }
 
     #[test]
@@ -108,38 +130,56 @@ mod tests {
     fn a_quota_comes_back_with_time_and_not_with_calls() {
         let mut quota = Quota::new(share(500, false));
         let at = |ms: u32| Time::EPOCH + 1000 * MS + MS * ms;
-        assert_eq!(quota.spend(at(0), at(6), 6 * MS), Duration::ZERO);
+        assert_eq!(quota.spend(at(0), at(6), 6 * MS).by, Duration::ZERO);
         // 4 are left of the first period's; the fifth ends one into the next
-        assert_eq!(quota.spend(at(7), at(12), 5 * MS), 9 * MS);
+        assert_eq!(quota.spend(at(7), at(12), 5 * MS).by, 9 * MS);
         // a wait of half a minute gives one quota, not many
-        assert_eq!(quota.spend(at(30_000), at(30_011), 11 * MS), 10 * MS);
+        assert_eq!(quota.spend(at(30_000), at(30_011), 11 * MS).by, 10 * MS);
     }
 
     #[test]
     fn what_this_machine_takes_longer_is_part_of_the_pause() {
         let at = |ms: u32| Time::EPOCH + 1000 * MS + MS * ms;
-        // 11 ms of computing that took 15, and take 21 with half a CPU
-        assert_eq!(Quota::new(share(500, false)).spend(at(0), at(15), 11 * MS), 6 * MS);
-        assert_eq!(Quota::new(share(500, false)).spend(at(0), at(25), 11 * MS), Duration::ZERO);
+        // 11 ms of computing that take 21 with half a CPU, and took 15 or 25
+        let spent = |is_computed, took| {
+            let Pause { by, excess, .. } =
+                Quota::new(share(500, is_computed)).spend(at(0), at(took), 11 * MS);
+            (by.as_millis(), excess.as_millis())
+        };
+        assert_eq!([spent(false, 15), spent(false, 25)], [(6, 0), (0, 0)]);
+        assert_eq!([spent(true, 15), spent(true, 25)], [(6, 0), (0, 4)], "only what is computed can be less");
+        // with a whole CPU all that it did not compute is this machine's
+        let Pause { by, excess, throttled } = Quota::new(share(1000, true)).spend(at(0), at(55), 50 * MS);
+        assert_eq!((by, excess, throttled), (Duration::ZERO, 5 * MS, Duration::ZERO));
     }
 
     #[test]
     fn pauses_that_are_computed_are_those_that_would_be_waited() {
         let (mut waited, mut computed) = (Quota::new(share(72, false)), Quota::new(share(72, true)));
         let mut now = Time::EPOCH + 1000 * MS;
-        let (mut clock, mut sum) = (now, Duration::ZERO);
-        for cpu in [3 * MS, MS, 40 * MS, MS / 2] {
-            let pause = waited.spend(now, now + cpu, cpu);
-            now = now + cpu + pause;
-            sum += computed.spend(clock, clock + cpu, cpu);
-            clock = clock + cpu;
+        let (mut clock, mut sum, mut throttled) = (now, Duration::ZERO, Duration::ZERO);
+        for (cpu, wait) in [(3 * MS, MS), (MS, 30 * MS), (40 * MS, MS / 2), (MS / 2, MS)] {
+            let Pause { by, .. } = waited.spend(now, now + cpu, cpu);
+            now = now + cpu + by + wait;
+            let pause = computed.spend(clock, clock + cpu, cpu);
+            sum += pause.by;
+            throttled += pause.throttled;
+            clock = clock + cpu + wait;
         }
         assert_eq!(clock + sum, now);
-        // the next call of the one that waits finds what this one has left of the quota
-        waited.begin();
-        computed.begin();
-        assert_eq!(computed.spend(clock, clock + MS, MS), Duration::ZERO);
-        assert_ne!(waited.spend(now, now + MS, MS), Duration::ZERO);
+        assert_eq!(sum, throttled, "nothing else held it up");
+    }
+
+    #[test]
+    fn a_call_that_is_computed_finds_an_idle_instance() {
+        let at = |ms: u32| Time::EPOCH + 1000 * MS + MS * ms;
+        for (is_computed, paused) in [(false, 10 * MS), (true, Duration::ZERO)] {
+            let mut quota = Quota::new(share(500, is_computed));
+            quota.begin();
+            assert_eq!(quota.spend(at(0), at(9), 9 * MS).by, Duration::ZERO);
+            quota.begin();
+            assert_eq!(quota.spend(at(9), at(14), 5 * MS).by, paused, "one of ten is left in this period");
+        }
     }
 
     proptest! {
@@ -157,7 +197,7 @@ mod tests {
                 let (cpu, wait) = (Duration::from_micros(cpu_us), Duration::from_micros(wait_us));
                 let from = now;
                 now = now + cpu;
-                now = now + quota.spend(from, now, cpu);
+                now = now + quota.spend(from, now, cpu).by;
                 computed += cpu;
                 let wall = now.since(began).as_secs_f64();
                 let share = f64::from(milli_vcpus) / 1e3;

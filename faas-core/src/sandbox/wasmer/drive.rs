@@ -143,6 +143,8 @@ struct Driver {
     pausing: Option<Time>,
     /// and how much of that was not waited for, but is in the wall time all the same.
     skipped: Duration,
+    /// What this machine took longer, where that is not counted.
+    excess: Duration,
     wakeup: Arc<Wakeup>,
     /// Made when the call first waits: most never do.
     timer: Option<BoxFuture<'static, ()>>,
@@ -167,6 +169,7 @@ impl Driver {
             throttled: Duration::ZERO,
             pausing: None,
             skipped: Duration::ZERO,
+            excess: Duration::ZERO,
             wakeup: Arc::new(Wakeup(Notify::new())),
             timer: None,
             is_healthy: true,
@@ -260,24 +263,24 @@ impl Driver {
         let pause = quota.lock().spend(began, now, cpu);
         let is_computed = instance.function.spec.cpu_share.is_some_and(|share| share.is_computed);
         if !is_computed {
-            if pause.is_zero() {
+            if pause.by.is_zero() {
                 return Ok(());
             }
             self.pausing = Some(now);
-            let paused = self.before_deadline(clock.sleep_until(now + pause)).await;
+            let paused = self.before_deadline(clock.sleep_until(now + pause.by)).await;
             self.pausing = None;
             self.throttled += clock.now().since(now);
             return paused;
         }
-        let left = self.deadline.since(now);
-        let skipped = pause.min(left);
-        self.throttled += skipped;
+        let left = self.deadline.since(now) + pause.excess;
+        let skipped = pause.by.min(left);
+        self.throttled += pause.throttled.min(left);
         self.skipped += skipped;
-        // what is skipped is gone from the time that is left
-        self.deadline =
-            Time::from_unix_nanos(self.deadline.unix_nanos().saturating_sub(skipped.as_nanos() as u64));
+        self.excess += pause.excess;
+        // the time that is left is the provider's
+        self.deadline = now + (left - skipped);
         self.timer = None;
-        if pause > left { Err(self.overdue()) } else { Ok(()) }
+        if pause.by > left { Err(self.overdue()) } else { Ok(()) }
     }
 
     fn overdue(&self) -> InvocationError {
@@ -355,7 +358,7 @@ impl Driver {
         let (used, cpu) = (self.used, self.cpu);
         if let Some(tally) = &mut self.tally {
             let now = self.instance.function.runtime.clock.now();
-            let wall = now.since(self.began) + self.skipped;
+            let wall = (now.since(self.began) + self.skipped).saturating_sub(self.excess);
             // who leaves during a pause leaves it unfinished
             let throttled = self.throttled + self.pausing.map_or(Duration::ZERO, |since| now.since(since));
             tally.used(|usage: &mut Usage| {

@@ -5,7 +5,7 @@
 //! The memory is enforced. The pauses that its share of a CPU asks for are counted and not waited for, so that a slow memory
 //! takes no longer to try than a quick one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use faas_core::{
@@ -23,6 +23,8 @@ use parking_lot::Mutex;
 use tower::Service as _;
 
 use crate::error::Error;
+
+const WHOLE: CpuShare = CpuShare { milli_vcpus: 1000, period: Duration::from_millis(100), is_computed: true };
 
 /// One memory, under trial.
 pub(super) struct Trial<'a> {
@@ -54,8 +56,9 @@ impl<'a> Trial<'a> {
     ) -> Result<Self, Error> {
         let wanted = Entry { memory_mib: Some(memory_mib), ..entry.clone() };
         let mut spec = profile.spec(&wanted).map_err(|why| Error::bad_input(why.to_string()))?;
-        let share = profile.cpu_share(memory_mib);
-        spec.cpu_share = share.map(|share| CpuShare { is_computed: true, ..share });
+        // a whole CPU where nobody says otherwise, so that what else this machine does counts nowhere
+        let share = profile.cpu_share(memory_mib).unwrap_or(WHOLE);
+        spec.cpu_share = Some(CpuShare { is_computed: true, ..share });
         let spec = Arc::new(spec);
         let sandbox = module.sandbox(spec.clone(), Vec::new());
         let ended = Arc::new(Ended::default());

@@ -26,10 +26,11 @@ pub(super) fn text(tuned: &Tuned) -> String {
     if !reasons.is_empty() {
         text += &format!("\n{reasons}");
     }
+    text += "\nThe memory was enforced.";
     if tuned.is_shared {
-        text += "\nThe memory was enforced. What less than a whole CPU slows down was computed from the CPU time, and not waited for.\n";
+        text += " What less than a whole CPU slows down was computed from the CPU time, and not waited for.";
     }
-    text
+    text + "\n"
 }
 
 fn row(tuned: &Tuned, one: &Try) -> [String; 8] {
