@@ -12,7 +12,11 @@ use faas_core::{
     invocation::FunctionSpec,
     policy::PolicyKind,
     profile::{Profile, Unsupported},
-    sandbox::wasmer::{Config, Module, Runtime},
+    rate::Rate,
+    sandbox::{
+        mimic::Mimic,
+        wasmer::{Config, Module, Runtime},
+    },
     scheduler::{self, Deployment, Scheduler},
     transition::SharedObserver,
 };
@@ -27,6 +31,7 @@ use crate::{
         status::{Shapes, Speaks},
     },
     meter::Meter,
+    mimicry::Mimicry,
     paths, profiles,
     reload::release::{Planned, Release},
 };
@@ -48,6 +53,10 @@ pub struct Setup {
     pub scale: Vec<Scale>,
     /// What functions may cost.
     pub budget: Option<Budget>,
+    /// How often they may be invoked, beside what the profile says.
+    pub rates: Vec<Rate>,
+    /// In what it is as slow as the provider.
+    pub mimicry: Mimicry,
     /// What keeps instances warm; the profile's way when absent.
     pub policy: Option<PolicyKind>,
 }
@@ -62,6 +71,8 @@ impl Setup {
             errors: Shapes::default(),
             scale: Vec::new(),
             budget: None,
+            rates: Vec::new(),
+            mimicry: Mimicry::default(),
             policy: None,
         }
     }
@@ -106,6 +117,7 @@ pub struct Host {
     scheduler: Scheduler,
     gateway: Arc<Gateway>,
     scale: Vec<Scale>,
+    mimicry: Mimicry,
 }
 
 impl Host {
@@ -119,9 +131,11 @@ impl Host {
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
         let meter = Meter::new(profile.clone(), setup.profile.clone(), clock.now(), console.clone());
-        let meter = Arc::new(meter.with_budget(setup.budget));
+        let rates = profile.rate_limits().into_iter().chain(setup.rates).collect();
+        let meter = Arc::new(meter.with_budget(setup.budget).with_rates(rates));
         let observer: SharedObserver = meter.clone();
-        let config = Config { cache_dir: paths::module_cache(), ..Config::default() };
+        let starts = setup.mimicry.sandbox_starts();
+        let config = Config { cache_dir: paths::module_cache(), starts, ..Config::default() };
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
         let mut rng = fastrand::Rng::new();
@@ -143,8 +157,9 @@ impl Host {
             clock.clone(),
             observer,
         );
-        let gateway = Arc::new(gateway);
-        Ok(Arc::new(Host { clock, console, profile, meter, runtime, scheduler, gateway, scale: setup.scale }))
+        let gateway = Arc::new(gateway.with_cold_starts(setup.mimicry.always_cold));
+        let Setup { scale, mimicry, .. } = setup;
+        Ok(Arc::new(Host { clock, console, profile, meter, runtime, scheduler, gateway, scale, mimicry }))
     }
 
     /// Where time comes from.
@@ -187,7 +202,15 @@ impl Host {
                 _ => {}
             }
         }
+        if self.mimicry.cpu_share {
+            spec.cpu_share = self.profile.cpu_share(spec.memory_mib);
+        }
         Ok(spec)
+    }
+
+    /// In what it is as slow as the provider, in words: a line each.
+    pub fn mimics(&self) -> Vec<String> {
+        self.mimicry.told(&self.profile)
     }
 
     /// Serves this release from now on, and nothing else. `modules` are those it was planned with.
@@ -216,7 +239,11 @@ impl Host {
     /// Serves one function from this module from now on. Invocations that run end where they are.
     pub fn deploy(&self, planned: &Planned, module: &Module) {
         let spec = planned.spec.clone();
-        let sandbox = module.sandbox(spec.clone(), Vec::new());
+        let mut sandbox = module.sandbox(spec.clone(), Vec::new());
+        if let Some(starts) = self.mimicry.cold_starts {
+            let (profile, clock) = (self.profile.clone(), self.clock.clone());
+            sandbox = Arc::new(Mimic::new(sandbox, spec.clone(), profile, starts, clock));
+        }
         self.scheduler.deploy(Deployment { spec, sandbox });
     }
 

@@ -9,7 +9,8 @@
 //!
 //! - [`commands`]: one file a command.
 //! - [`trigger`]: the outside world. [`gateway`]: HTTP to invocations and back.
-//! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules.
+//! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules;
+//!   [`mimicry`]: and how slow they are.
 //! - [`reload`]: from saved source to served function.
 //! - [`console`]: what is said meanwhile.
 //!
@@ -22,6 +23,7 @@ pub mod error;
 pub mod gateway;
 pub mod host;
 pub mod meter;
+pub mod mimicry;
 pub mod paths;
 pub mod profiles;
 pub mod reload;

@@ -7,6 +7,7 @@
 //! facts            what it says, entry by entry       check     what contradicts what
 //! resolve          a function's settings: what it asks for and what the provider gives
 //! scaling          what the scheduler decides by      log       the provider's lines, filled in
+//! mimicry          how slow its starts and CPUs are
 //! builtin          those that come along
 //! ```
 //!
@@ -17,6 +18,7 @@ mod check;
 mod facts;
 mod load;
 mod log;
+mod mimicry;
 mod prices;
 mod resolve;
 mod scaling;
@@ -31,7 +33,7 @@ pub use prices::{
 };
 pub use resolve::Unsupported;
 pub use schema::{
-    ColdStart, Cpu, ErrorShape, Errors, Limits, Log, Range, Scaling, Source, Sourced, Step, Usd,
+    ColdStart, Cpu, ErrorShape, Errors, Limits, Log, Part, Range, Scaling, Source, Sourced, Step, Usd,
 };
 
 use std::collections::BTreeMap;

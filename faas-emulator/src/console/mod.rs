@@ -226,7 +226,7 @@ pub(crate) mod tests {
     use super::*;
     use faas_core::{
         clock::SystemClock,
-        invocation::{End, ErrorKind, FunctionSpec, InvocationError, Origin, Record, Start, Usage},
+        invocation::{End, ErrorKind, FunctionSpec, Injected, InvocationError, Origin, Record, Start, Usage},
         transition::{LogLevel, LogLine},
     };
 
@@ -261,6 +261,7 @@ pub(crate) mod tests {
                     memory_peak_bytes: 1_179_648,
                     bytes_in: 0,
                     bytes_out: 14,
+                    ..Usage::default()
                 },
                 end: End::Replied { status: http::StatusCode::OK, is_fault: false },
             },
@@ -271,6 +272,11 @@ pub(crate) mod tests {
                 after: vec!["REPORT RequestId: 0123456789abcdef".into()],
             },
         }
+    }
+
+    pub(crate) fn injected() -> Injected {
+        let ms = Duration::from_millis;
+        Injected { platform: ms(432), init: ms(16), throttled: Duration::from_micros(119_700) }
     }
 
     pub(crate) fn charge() -> Charge {

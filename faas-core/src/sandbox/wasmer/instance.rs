@@ -26,6 +26,7 @@ use crate::{
     clock::{BoxFuture, Time},
     invocation::{ErrorKind, Failure, Invocation, InvocationError, Reply},
     pool::Lease,
+    sandbox::quota::Quota,
 };
 
 pub(super) struct WasmInstance {
@@ -34,6 +35,8 @@ pub(super) struct WasmInstance {
     guest: Mutex<Option<Guest>>,
     contenders: Mutex<Vec<Waker>>,
     is_contended: AtomicBool,
+    /// Absent for one that computes as fast as the machine does.
+    pub(super) quota: Option<Mutex<Quota>>,
 }
 
 /// What one step of a call brought.
@@ -50,6 +53,7 @@ pub(super) struct Used {
     pub(super) memory_bytes: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    pub(super) log_bytes: u64,
 }
 
 pub(super) enum Event {
@@ -67,8 +71,10 @@ pub(super) enum Event {
 
 impl WasmInstance {
     pub(super) fn new(function: Arc<Function>, guest: Guest) -> Self {
+        let quota = function.spec.cpu_share.map(|share| Mutex::new(Quota::new(share)));
         WasmInstance {
             function,
+            quota,
             guest: Mutex::new(Some(guest)),
             contenders: Mutex::default(),
             is_contended: AtomicBool::new(false),
@@ -141,6 +147,7 @@ impl WasmInstance {
         let calls = live.calls();
         if let Some(call) = calls.get(number) {
             (used.bytes_in, used.bytes_out) = (call.bytes_read(), call.reply.bytes_written);
+            used.log_bytes = call.log_budget.written();
         }
         let event = match polled {
             Err(error) => {
