@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use faas_core::{
-    clock::{Clock as _, VirtualClock},
+    clock::{Clock as _, Time, VirtualClock},
     invocation::{CpuShare, ErrorKind, FunctionSpec, InvocationError, Usage},
 };
 
@@ -23,6 +23,12 @@ fn computes() -> String {
     poll(&format!("{work} (call $reply (local.get $call))"))
 }
 
+/// What the call waits for, if it does. What comes after its deadline is for the time in which it computes: it would be
+/// answered then without being waited for.
+fn waits_until(clock: &VirtualClock, spec: &FunctionSpec) -> Option<Time> {
+    clock.next_wake().filter(|at| *at <= Time::EPOCH + spec.timeout)
+}
+
 /// Invokes once, moving time on whenever everybody waits for it, and not while the guest computes.
 async fn invoke(wat: &str, spec: FunctionSpec) -> (Result<(), InvocationError>, Usage, VirtualClock) {
     let clock = VirtualClock::default();
@@ -35,10 +41,8 @@ async fn invoke(wat: &str, spec: FunctionSpec) -> (Result<(), InvocationError>, 
             replied = &mut call => break replied,
             () = tokio::task::yield_now() => {}
         }
-        // the timer of its deadline is for the time in which it computes
-        let deadline = faas_core::clock::Time::EPOCH + spec.timeout;
-        if let Some(at) = clock.next_wake()
-            && (at < deadline || spec.timeout < Duration::from_secs(5))
+        if let Some(at) = waits_until(&clock, &spec)
+            && (at < Time::EPOCH + spec.timeout || spec.timeout < Duration::from_secs(5))
         {
             clock.advance(at.since(clock.now()));
         }
@@ -69,7 +73,7 @@ async fn a_handler_takes_its_cpu_time_by_its_share() {
         assert_fair(&usage, milli_vcpus);
         // the clock stood still while it computed: what that took is waited for as well
         assert_eq!(usage.handler_wall, usage.injected.throttled);
-        assert_eq!(clock.now().since(faas_core::clock::Time::EPOCH), usage.handler_wall, "it was waited for");
+        assert_eq!(clock.now().since(Time::EPOCH), usage.handler_wall, "it was waited for");
     }
     let (replied, usage, _) = invoke(&computes(), spec()).await;
     replied.expect("replies");
@@ -82,7 +86,7 @@ async fn what_is_computed_is_reported_and_not_waited_for() {
     replied.expect("replies");
     assert_fair(&usage, 72);
     assert_eq!(usage.handler_wall, usage.injected.throttled + usage.handler_cpu);
-    assert_eq!(clock.now(), faas_core::clock::Time::EPOCH);
+    assert_eq!(clock.now(), Time::EPOCH);
 }
 
 #[tokio::test]
@@ -101,9 +105,10 @@ async fn who_is_slowed_beyond_its_timeout_is_stopped_there() {
 async fn who_leaves_during_a_pause_has_paused_until_then() {
     let clock = VirtualClock::default();
     let host = Host::with_clock(Arc::new(clock.clone()));
-    let guest = host.start(&computes(), held(1, false)).await.expect("starts");
+    let spec = held(1, false);
+    let guest = host.start(&computes(), spec.clone()).await.expect("starts");
     let mut call = Box::pin(guest.get());
-    while clock.next_wake().is_none() {
+    while waits_until(&clock, &spec).is_none() {
         tokio::select! {
             biased;
             replied = &mut call => panic!("it pauses for seconds: {replied:?}"),

@@ -16,20 +16,26 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Pace, fault,
+    Pace,
+    cpu::Timed,
+    fault,
     instance::{Event, PendingCall, Step, Used, WasmInstance},
     promptness,
     watchdog::{Bounds, Overdue},
 };
 use crate::{
     abi::envelope::ResponseHead,
-    clock::{BoxFuture, Time, within_kept},
+    clock::{BoxFuture, Time, within, within_kept},
     invocation::{
         End, ErrorKind, Failure, Fault, Invocation, InvocationError, Piece, Record, Reply, ReplyBody, Tally,
         Usage,
     },
     pool::Lease,
 };
+
+/// A guest that is stopped at its deadline has ended by then, if a core is free for it. When none is, its client is answered
+/// without it.
+const STOPPING: Duration = Duration::from_millis(3);
 
 /// Chunks on their way to a slow reader, beside what the guest's own buffer holds.
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -306,17 +312,24 @@ impl Driver {
                 return Ok(step);
             }
         }
-        let instance = self.instance.clone();
+        let (instance, timed) = (self.instance.clone(), Arc::<Timed>::default());
+        let timing = timed.clone();
         let step = move || {
             promptness::run_as_usual();
+            timing.begin();
             instance.with(|guest| instance.step(guest, number, &waker, bounds))
         };
-        function
-            .runtime
-            .handle
-            .spawn_blocking(step)
-            .await
-            .map_err(|_| platform("the host failed while it ran the function"))
+        let mut running = function.runtime.handle.spawn_blocking(step);
+        match within(&*function.runtime.clock, self.deadline + STOPPING, &mut running).await {
+            Some(ended) => ended.map_err(|_| platform("the host failed while it ran the function")),
+            // it goes on until the watchdog gets hold of it, and whoever takes the call back waits for that
+            None => {
+                running.abort(); // in case that it has not begun
+                let (cpu, memory_bytes) = (timed.elapsed(), self.instance.memory_bytes());
+                let used = Used { cpu, memory_bytes, ..self.used };
+                Ok(Step { event: Event::Refused { error: self.overdue(), is_held: true }, used })
+            }
+        }
     }
 
     fn bounds(&self) -> Bounds {

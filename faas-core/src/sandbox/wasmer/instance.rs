@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
     time::Duration,
@@ -35,6 +35,8 @@ pub(super) struct WasmInstance {
     guest: Mutex<Option<Guest>>,
     contenders: Mutex<Vec<Waker>>,
     is_contended: AtomicBool,
+    /// Of its memory, as of the last poll that has ended.
+    memory_bytes: AtomicU64,
     /// Absent for one that computes as fast as the machine does.
     pub(super) quota: Option<Mutex<Quota>>,
 }
@@ -72,13 +74,20 @@ pub(super) enum Event {
 impl WasmInstance {
     pub(super) fn new(function: Arc<Function>, guest: Guest) -> Self {
         let quota = function.spec.cpu_share.map(|share| Mutex::new(Quota::new(share)));
+        let memory_bytes = AtomicU64::new(guest.memory_bytes());
         WasmInstance {
             function,
             quota,
+            memory_bytes,
             guest: Mutex::new(Some(guest)),
             contenders: Mutex::default(),
             is_contended: AtomicBool::new(false),
         }
+    }
+
+    /// The most memory that the guest has had, what the poll that runs has made of it left out.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Ordering::Relaxed)
     }
 
     /// Runs `f` with the guest, unless another call of this instance is running: then `waker` is woken when it
@@ -149,6 +158,7 @@ impl WasmInstance {
             (used.bytes_in, used.bytes_out) = (call.bytes_read(), call.reply.bytes_written);
             used.log_bytes = call.log_budget.written();
         }
+        self.memory_bytes.store(used.memory_bytes, Ordering::Relaxed);
         let event = match polled {
             Err(error) => {
                 calls.wake_all();
