@@ -25,7 +25,7 @@
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
 //!                                              recursion   loops of calls       sim     replays traces
 //!                                              budget      caps in dollars     rate    how often
-//!                                              limits      who comes near one
+//!                                              limits      who comes near one  knock   who may come
 //!                                              testing     functions in virtual time (feature `testing`)
 //!                            abi: the contract between the halves
 //! ```
@@ -54,6 +54,8 @@ pub mod budget;
 pub mod clock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod invocation;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod knock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod limits;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

@@ -13,7 +13,7 @@ use faas_core::{
 };
 use tokio::signal;
 
-use super::stderr_has_color;
+use super::{stderr_has_color, trust};
 use crate::{
     console::{Format, event::Event},
     error::Error,
@@ -22,7 +22,7 @@ use crate::{
     mimicry,
     paths::{self, Running},
     reload::{load::Loader, project, session::Session},
-    trigger::http,
+    trigger::{http, tls},
 };
 
 /// Options of `faas dev`.
@@ -36,6 +36,12 @@ pub struct Options {
     /// The address to listen on: other machines reach the functions if it is not a loopback one
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDR")]
     host: IpAddr,
+    /// Speak TLS on that port, with certificates that `faas trust` is about
+    #[arg(long)]
+    tls: bool,
+    /// Start no instance for the function that a TLS handshake names, before its request has come
+    #[arg(long, requires = "tls")]
+    no_handshake_warming: bool,
     /// Whose limits and prices apply
     #[arg(long = "as", value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
     profile: String,
@@ -141,7 +147,16 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     let addr = listener
         .local_addr()
         .map_err(|why| Error::failed(format!("the port that was taken cannot be named: {why}")))?;
-    console.say(Event::Listening { addr, profile: options.profile.clone() });
+    let authority = if options.tls { Some(trust::authority(clock.now()).await?) } else { None };
+    console.say(Event::Listening { addr, profile: options.profile.clone(), tls: options.tls });
+    let front = match authority {
+        Some((authority, told)) => {
+            told.into_iter().for_each(|told| console.say(Event::Notice(told)));
+            let (gateway, warms) = (host.gateway().clone(), !options.no_handshake_warming);
+            Some(tls::Front::new(authority, gateway, clock.clone(), console.clone(), warms)?)
+        }
+        None => None,
+    };
     host.mimics().into_iter().for_each(|told| console.say(Event::Notice(told)));
     if !addr.ip().is_loopback() {
         console.say(Event::Notice(format!("{addr} can be reached from other machines")));
@@ -160,7 +175,8 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         first = session.first(!options.no_watch) => first?,
         () = interrupts.next() => return Ok(ExitCode::from(INTERRUPTED)),
     }
-    let running = Running { url: format!("http://{addr}"), pid: std::process::id() };
+    let scheme = if options.tls { "https" } else { "http" };
+    let running = Running { url: format!("{scheme}://{addr}"), pid: std::process::id() };
     let announced = running.announce(&project);
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -168,7 +184,11 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         // dropped or sent, it is over
         let _ = stopped.await;
     };
-    let server = tokio::spawn(http::serve(listener, host.gateway().clone(), clock.clone(), stopped));
+    let (gateway, clock_of_server) = (host.gateway().clone(), clock.clone());
+    let server = match front {
+        Some(front) => tokio::spawn(tls::serve(listener, front, gateway, clock_of_server, stopped)),
+        None => tokio::spawn(http::serve(listener, gateway, clock_of_server, stopped)),
+    };
     let followed = async {
         if options.no_watch {
             return std::future::pending().await;

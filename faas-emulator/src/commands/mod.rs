@@ -9,6 +9,7 @@ pub mod list;
 pub mod new;
 pub mod profiles;
 pub mod simulate;
+pub mod trust;
 pub mod tune;
 
 use std::{process::ExitCode, sync::Arc};
@@ -50,6 +51,8 @@ enum Command {
     Tune(tune::Options),
     /// Replay a trace under several keep-alive policies, and compare what they would have cost
     Simulate(simulate::Options),
+    /// Say how browsers and tools come to trust the certificates of `faas dev --tls`
+    Trust(trust::Options),
     /// Print completions for a shell
     Completions(completions::Options),
 }
@@ -69,6 +72,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Profiles(options) => profiles::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Tune(options) => block_on(tune::run(options)),
         Command::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Trust(options) => block_on(trust::run(options)).map(|()| ExitCode::SUCCESS),
         Command::Completions(options) => completions::run(&options).map(|()| ExitCode::SUCCESS),
     }
 }

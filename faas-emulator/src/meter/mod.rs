@@ -169,6 +169,10 @@ impl Observer for Meter {
         match *transition {
             Transition::Finished(record) => self.ended(record),
             Transition::Log(line) => self.console.log(line),
+            Transition::StartingAhead { spec } => self.console.detail(|| Event::StartingAhead {
+                function: spec.name.to_string(),
+                generation: spec.generation,
+            }),
             Transition::Started { spec, took } => self.console.detail(|| Event::Started {
                 function: spec.name.to_string(),
                 generation: spec.generation,

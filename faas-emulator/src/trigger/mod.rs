@@ -1,6 +1,7 @@
 //! Where invocations come from: the outside world, turned into requests for the [`Gateway`](crate::gateway::Gateway).
 //!
-//! - [`http`]: clients on a socket.
+//! - [`http`]: clients on a socket; [`tls`]: the same by TLS.
 
 pub mod http;
 mod owner;
+pub mod tls;

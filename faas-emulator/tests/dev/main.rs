@@ -3,8 +3,10 @@
 mod agreement;
 mod bad_input;
 mod billing;
+mod browser;
 mod clients;
 mod commands;
+mod hosts;
 mod mimicry;
 mod misbehaving;
 mod profiles;
@@ -12,4 +14,7 @@ mod reloading;
 mod serving;
 mod stopping;
 mod support;
+mod tls;
+mod tls_client;
 mod tune;
+mod warming;
