@@ -11,6 +11,7 @@
 //! - [`trigger`]: the outside world. [`gateway`]: HTTP to invocations and back.
 //! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules;
 //!   [`mimicry`]: and how slow they are.
+//! - [`keeping`]: what of that outlives the process.
 //! - [`reload`]: from saved source to served function.
 //! - [`console`]: what is said meanwhile.
 //!
@@ -22,6 +23,7 @@ pub mod console;
 pub mod error;
 pub mod gateway;
 pub mod host;
+pub mod keeping;
 pub mod meter;
 pub mod mimicry;
 pub mod paths;

@@ -1,8 +1,14 @@
 //! Where the emulator keeps things: compiled modules, and a note of the server that runs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use etcetera::BaseStrategy as _;
+use faas_core::budget::Spent;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -66,13 +72,74 @@ fn running_file(project: &Project) -> Option<PathBuf> {
 /// When it cannot be written.
 pub fn keep_session(project: &Project, session: &Session) -> Result<(), Error> {
     let Some(file) = note(project, "session") else { return Ok(()) };
-    let write = || {
-        file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        std::fs::write(&file, serde_json::to_vec(session)?)
-    };
-    write().map_err(|why| {
+    write_whole(&file, session).map_err(|why| {
         Error::failed(format!("the session's bill cannot be kept in {}: {why}", file.display()))
     })
+}
+
+/// Writes a file so that whoever reads it finds all of it, or what was there before.
+fn write_whole(file: &Path, content: &impl Serialize) -> std::io::Result<()> {
+    file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    let new = file.with_extension(format!("{}.new", std::process::id()));
+    std::fs::write(&new, serde_json::to_vec(content)?)?;
+    std::fs::rename(&new, file)
+}
+
+/// A day's costs are kept so long: as long as any budget may ask for them.
+const SPENT_DAYS: u64 = 62;
+
+/// [`Spent`], as it is written.
+#[derive(Serialize, Deserialize)]
+struct SpentNote {
+    day: u64,
+    function: String,
+    usd: Decimal,
+}
+
+/// What the project's functions have cost in earlier sessions, as far as those had a budget.
+///
+/// # Errors
+/// When that was written and cannot be read.
+pub fn spent(project: &Project) -> Result<Vec<Spent>, Error> {
+    let Some(file) = note(project, "spent") else { return Ok(Vec::new()) };
+    let wrong = |why: &dyn std::fmt::Display| {
+        Error::bad_input(format!(
+            "what was spent before cannot be read from {}: {why}\nMend the file, or delete it to begin at zero.",
+            file.display()
+        ))
+    };
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => return Err(wrong(&why)),
+    };
+    let notes: Vec<SpentNote> = serde_json::from_str(&text).map_err(|why| wrong(&why))?;
+    let spent = |SpentNote { day, function, usd }| Spent { day, function: function.into(), usd };
+    Ok(notes.into_iter().map(spent).collect())
+}
+
+/// Adds to what the project's functions have cost.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep_spent(project: &Project, more: &[Spent]) -> Result<(), Error> {
+    let (Some(file), Some(today)) = (note(project, "spent"), more.iter().map(|spent| spent.day).max()) else {
+        return Ok(());
+    };
+    let mut sums: BTreeMap<(u64, Arc<str>), Decimal> = BTreeMap::new();
+    for Spent { day, function, usd } in spent(project)?.into_iter().chain(more.iter().cloned()) {
+        if day + SPENT_DAYS > today {
+            *sums.entry((day, function)).or_default() += usd;
+        }
+    }
+    let note = |((day, function), usd): ((u64, Arc<str>), Decimal)| SpentNote {
+        day,
+        function: function.to_string(),
+        usd,
+    };
+    let notes: Vec<SpentNote> = sums.into_iter().map(note).collect();
+    write_whole(&file, &notes)
+        .map_err(|why| Error::failed(format!("what was spent cannot be kept in {}: {why}", file.display())))
 }
 
 /// What the last session of the project used.

@@ -104,12 +104,25 @@ pub struct Refused {
     pub would_cost_usd: Option<Decimal>,
 }
 
+/// What a function has cost on one day: what is kept of a session, so that caps of a day or a month outlive it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// Days since 1970-01-01, in UTC.
+    pub day: u64,
+    /// The function.
+    pub function: Arc<str>,
+    /// Dollars.
+    pub usd: Decimal,
+}
+
 /// Caps, and what is spent under each. Without a cap everything is admitted.
 #[derive(Debug, Default)]
 pub struct Budget {
     accounts: Vec<Account>,
     only_warns: bool,
     functions: BTreeMap<Arc<str>, Function>,
+    /// By day and function, what nobody has taken to keep it.
+    unkept: BTreeMap<(u64, Arc<str>), Decimal>,
 }
 
 #[derive(Debug)]
@@ -139,7 +152,7 @@ impl Budget {
     /// Nothing is spent yet. With `only_warns` everything is admitted, whatever it costs.
     pub fn new(caps: Vec<Cap>, only_warns: bool) -> Self {
         let account = |cap| Account { cap, spent_usd: Decimal::ZERO, period: None, told: Told::Nothing };
-        Budget { accounts: caps.into_iter().map(account).collect(), only_warns, functions: BTreeMap::new() }
+        Budget { accounts: caps.into_iter().map(account).collect(), only_warns, ..Budget::default() }
     }
 
     /// Adds what an invocation has cost; says which caps are near or reached for the first time in their period.
@@ -147,22 +160,53 @@ impl Budget {
         let sums = self.functions.entry(function.clone()).or_default();
         sums.ran += 1;
         sums.spent_usd += usd;
+        *self.unkept.entry((day_of(now), function.clone())).or_default() += usd;
         let mut notices = Vec::new();
         for account in self.accounts.iter_mut().filter(|account| account.is_of(function)) {
             account.turn(now);
             account.spent_usd += usd;
-            let told = match account.spent_usd {
-                spent if spent >= account.cap.usd => Told::Reached,
-                spent if spent >= account.cap.usd * Decimal::new(8, 1) => Told::Near,
-                _ => Told::Nothing,
-            };
-            if told > account.told {
-                account.told = told;
-                let (cap, spent_usd) = (account.cap.clone(), account.spent_usd);
-                notices.push(Notice { cap, spent_usd, is_reached: told == Told::Reached });
-            }
+            notices.extend(account.notice());
         }
         notices
+    }
+
+    /// Counts what was spent before the session began, as far as it is of a cap's present day or month; says which caps are
+    /// near or reached by that.
+    ///
+    /// ```
+    /// use faas_core::{budget::{Budget, Spent}, clock::Time};
+    ///
+    /// let noon = Time::from_unix_nanos(20_000 * 86_400_000_000_000 + 43_200_000_000_000);
+    /// let mut budget = Budget::new(vec!["0.10/day".parse()?], false);
+    /// let spent = |day, usd: &str| Spent { day, function: "hello".into(), usd: usd.parse().expect("dollars") };
+    /// assert_eq!(budget.recall(noon, [spent(19_999, "5"), spent(20_000, "0.07")]), []);
+    /// assert_eq!(budget.recall(noon, [spent(20_000, "0.03")]).len(), 1);
+    /// assert!(budget.admit(noon, &"hello".into()).is_err());
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn recall(&mut self, now: Time, spent: impl IntoIterator<Item = Spent>) -> Vec<Notice> {
+        for Spent { day, function, usd } in spent {
+            for account in self.accounts.iter_mut().filter(|account| account.is_of(&function)) {
+                account.turn(now);
+                if account.period.is_some_and(|(first, next)| (first..next).contains(&day)) {
+                    account.spent_usd += usd;
+                }
+            }
+        }
+        self.accounts.iter_mut().filter_map(Account::notice).collect()
+    }
+
+    /// What has been spent since this was last asked, for who keeps it.
+    pub fn take_unkept(&mut self) -> Vec<Spent> {
+        let unkept = std::mem::take(&mut self.unkept);
+        unkept.into_iter().map(|((day, function), usd)| Spent { day, function, usd }).collect()
+    }
+
+    /// Takes back what could not be kept.
+    pub fn give_back_unkept(&mut self, spent: Vec<Spent>) {
+        for Spent { day, function, usd } in spent {
+            *self.unkept.entry((day, function)).or_default() += usd;
+        }
     }
 
     /// Whether an invocation may run.
@@ -202,9 +246,23 @@ impl Account {
         self.cap.function.as_ref().is_none_or(|own| own == function)
     }
 
+    /// What is to be told of it, once.
+    fn notice(&mut self) -> Option<Notice> {
+        let told = match self.spent_usd {
+            spent if spent >= self.cap.usd => Told::Reached,
+            spent if spent >= self.cap.usd * Decimal::new(8, 1) => Told::Near,
+            _ => Told::Nothing,
+        };
+        (told > self.told).then(|| {
+            self.told = told;
+            let (cap, spent_usd) = (self.cap.clone(), self.spent_usd);
+            Notice { cap, spent_usd, is_reached: told == Told::Reached }
+        })
+    }
+
     /// Begins anew when the period that was counted is over.
     fn turn(&mut self, now: Time) {
-        let day = now.unix_nanos() / 1_000_000_000 / DAY_SECS;
+        let day = day_of(now);
         if self.period.is_some_and(|(first, next)| (first..next).contains(&day)) {
             return;
         }
@@ -234,6 +292,10 @@ impl Account {
 fn hours(time: Duration) -> String {
     let minutes = time.as_secs().div_ceil(60);
     format!("{} h {} min", minutes / 60, minutes % 60)
+}
+
+fn day_of(now: Time) -> u64 {
+    now.unix_nanos() / 1_000_000_000 / DAY_SECS
 }
 
 /// The first day of the month that this day is in, and of the next. Days are counted from 1970-01-01.
@@ -299,6 +361,34 @@ mod tests {
         let mut warns = Budget::new(vec!["0".parse().expect("a cap")], true);
         assert_eq!(warns.admit(at(1, 0), &a), Ok(()));
         assert_eq!(budget.accounts[0].told, Told::Reached);
+    }
+
+    #[test]
+    fn what_one_session_has_spent_the_next_remembers() {
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        // 2024-02-28 and -29
+        let (wednesday, thursday) = (19_781, 19_782);
+        let mut first = budget(&["5/day"]);
+        first.spend(at(wednesday, 23), &a, cents(3));
+        first.spend(at(wednesday, 23), &a, cents(1));
+        first.spend(at(thursday, 0), &b, cents(2));
+        let kept = first.take_unkept();
+        let spent = |day, function: &Arc<str>, usd| Spent { day, function: function.clone(), usd };
+        assert_eq!(kept, [spent(wednesday, &a, cents(4)), spent(thursday, &b, cents(2))]);
+        assert_eq!(first.take_unkept(), [], "it is taken once");
+        first.give_back_unkept(kept.clone());
+        assert_eq!(first.take_unkept(), kept, "unless it comes back");
+
+        let caps = ["a=0.05/day", "a=0.04/month", "0.02/day", "0.06", "b=1/day"];
+        let mut second = budget(&caps);
+        let notices = second.recall(at(thursday, 9), kept);
+        let told: Vec<_> = notices.iter().map(|n| (n.cap.to_string(), n.is_reached)).collect();
+        assert_eq!(
+            told,
+            [("the budget of `a`, $0.04 a month".into(), true), ("the budget, $0.02 a day".into(), true)],
+            "yesterday is of this month; and no session is another's"
+        );
+        assert_eq!(second.take_unkept(), [], "it has been kept before");
     }
 
     #[test]

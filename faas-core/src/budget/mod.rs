@@ -8,13 +8,16 @@
 //! A layer decides before an invocation runs; what it cost is known when it has ended. So whoever bills (an observer) and
 //! the layer share one [`Budget`]: the observer calls [`Budget::spend`], the layer [`Budget::admit`]. What runs when a cap
 //! is reached ends as it is, and may exceed the cap by its own cost.
+//!
+//! A budget lives as long as its process. Whoever wants caps of a day to hold for the day keeps what [`Budget::take_unkept`]
+//! gives, and has the next one [`Budget::recall`] it.
 
 #[allow(clippy::module_inception)]
 mod budget;
 mod layer;
 mod service;
 
-pub use budget::{Budget, Cap, Notice, Per, Refused};
+pub use budget::{Budget, Cap, Notice, Per, Refused, Spent};
 pub use layer::BudgetLayer;
 pub use service::{Budgeted, ResponseFuture};
 

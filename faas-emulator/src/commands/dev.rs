@@ -19,8 +19,9 @@ use crate::{
     error::Error,
     gateway::status::Shapes,
     host::{DEFAULT_PROFILE, Host, Named, Scale, Setup},
+    keeping::Keeper,
     mimicry,
-    paths::{self, Running},
+    paths::Running,
     reload::{load::Loader, project, session::Session},
     trigger::{http, tls},
 };
@@ -175,6 +176,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         first = session.first(!options.no_watch) => first?,
         () = interrupts.next() => return Ok(ExitCode::from(INTERRUPTED)),
     }
+    let mut keeper = Keeper::new(host.clone(), project.clone()).await?;
     let scheme = if options.tls { "https" } else { "http" };
     let running = Running { url: format!("{scheme}://{addr}"), pid: std::process::id() };
     let announced = running.announce(&project);
@@ -201,6 +203,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
             let Err(error) = failed;
             return Err(error);
         }
+        never = keeper.follow() => match never {},
         () = interrupts.next() => {}
     }
     drop(announced);
@@ -216,8 +219,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         () = drain => ExitCode::SUCCESS,
         () = interrupts.next() => ExitCode::from(INTERRUPTED),
     };
-    let session = host.meter().session(clock.now());
-    if let Err(why) = super::blocking(move || paths::keep_session(&project, &session)).await {
+    if let Err(why) = keeper.keep().await {
         console.say(Event::Notice(why.to_string()));
     }
     host.meter().refused().into_iter().for_each(|told| console.say(Event::Notice(told)));

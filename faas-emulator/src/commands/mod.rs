@@ -93,7 +93,7 @@ fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Err
 }
 
 /// Runs what blocks where blocking is allowed.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work)

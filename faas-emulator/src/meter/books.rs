@@ -103,6 +103,11 @@ impl Books {
         load.cpu_ns = load.cpu_ns.saturating_add(ns(record.usage.handler_cpu));
     }
 
+    /// How many invocations have ended, served or not.
+    pub(super) fn invocations(&self) -> u64 {
+        self.functions.values().map(|load| load.served + load.refused).sum()
+    }
+
     /// What was billed for an invocation, once.
     pub(super) fn take_charge(&mut self, id: &str) -> Option<Charge> {
         self.charges.remove(id)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use faas_core::{
     billing::{Charge, Quantities},
-    budget::{Budget, Notice, SharedBudget},
+    budget::{Budget, Notice, SharedBudget, Spent},
     clock::Time,
     invocation::Record,
     limits,
@@ -109,6 +109,28 @@ impl Meter {
     fn spent(&self, record: &Record, usd: Decimal) {
         let Some(budget) = self.budget.as_ref().filter(|_| record.start.is_some()) else { return };
         let notices = budget.lock().spend(record.ended, &record.function, usd);
+        self.tell(notices);
+    }
+
+    /// Counts what earlier sessions have spent.
+    pub fn recall(&self, now: Time, spent: Vec<Spent>) {
+        let notices = self.budget.as_ref().map(|budget| budget.lock().recall(now, spent));
+        self.tell(notices.unwrap_or_default());
+    }
+
+    /// What has been spent since this was last asked.
+    pub fn take_unkept(&self) -> Vec<Spent> {
+        self.budget.as_ref().map(|budget| budget.lock().take_unkept()).unwrap_or_default()
+    }
+
+    /// Takes back what could not be kept.
+    pub fn give_back_unkept(&self, spent: Vec<Spent>) {
+        if let Some(budget) = &self.budget {
+            budget.lock().give_back_unkept(spent);
+        }
+    }
+
+    fn tell(&self, notices: Vec<Notice>) {
         for Notice { cap, spent_usd, is_reached } in notices {
             let how = if is_reached { "is spent" } else { "is spent to 80 %" };
             self.console.say(Event::Notice(format!("{cap}, {how}: ${spent_usd:.9} so far")));
@@ -122,6 +144,11 @@ impl Meter {
                 self.console.say(Event::Notice(told));
             }
         }
+    }
+
+    /// How many invocations have ended, served or not.
+    pub fn invocations(&self) -> u64 {
+        self.books.lock().invocations()
     }
 
     /// What the session has used until now.

@@ -1,6 +1,6 @@
 //! `faas bill`: what a session cost, while it runs and after it, for a month, under other profiles, against a baseline.
 
-use std::{path::Path, process::Output, str::FromStr as _};
+use std::{path::Path, process::Output, str::FromStr as _, time::Duration};
 
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -122,4 +122,41 @@ fn a_budget_stops_who_has_spent_it() {
     });
     dev.event_where("notice", |told| told["text"].as_str().is_some_and(|t| t.contains("is spent: $")));
     dev.stop();
+}
+
+/// Waits until a note of this kind names the function, which no other test has.
+fn until_noted(kind: &str, function: &str) {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("functions/faas").join(kind);
+    for _ in 0..2_400 {
+        let notes = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+        if notes
+            .filter_map(|note| std::fs::read_to_string(note.path()).ok())
+            .any(|text| text.contains(function))
+        {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{function} is in no note in {}", dir.display());
+}
+
+#[test]
+fn who_is_killed_leaves_a_bill_and_what_was_spent() {
+    // notes of former runs are still there
+    let name = format!("killed_{}", std::process::id());
+    let project = Project::new("killed", &says(&name, "Hello!"));
+    let (budget, path) = (format!("{name}=0.0000001/day"), format!("/{name}"));
+    let budget = ["--no-watch", "--budget", &budget];
+    let dev = Dev::serve(project.path(), &budget);
+    block_on(async { assert_eq!(dev.get(&path).await.status, 200) });
+    until_noted("session", &name);
+    until_noted("spent", &name);
+    drop(dev); // SIGKILL
+
+    let bill = bill(project.path(), &["--format", "json"]);
+    assert!(out(&bill).contains(&name), "{bill:?}");
+
+    let dev = Dev::serve(project.path(), &budget);
+    dev.event_where("notice", |told| told["text"].as_str().is_some_and(|text| text.contains("is spent: $")));
+    block_on(async { assert_eq!(dev.get(&path).await.status, 429, "today's is spent") });
 }

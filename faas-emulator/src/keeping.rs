@@ -1,0 +1,80 @@
+//! Keeps on disk what must outlive a session, while it runs: a process that is killed loses a moment of it.
+//!
+//! - The session itself, for `faas bill`.
+//! - What functions have cost by day, for budgets of a day or a month.
+//!
+//! Writes files that are whole or not there, off the async workers, and only when something has changed. Counts nothing
+//! itself: that is the meter's.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{console::event::Event, error::Error, host::Host, paths, reload::project::Project};
+
+/// How much a killed process may lose.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps one session.
+#[derive(Debug)]
+pub struct Keeper {
+    host: Arc<Host>,
+    project: Project,
+    /// How many invocations are in what was kept last.
+    kept: Option<u64>,
+}
+
+impl Keeper {
+    /// A keeper of what this host serves of this project.
+    ///
+    /// What earlier sessions have spent is told to the host's budget, if it has one.
+    ///
+    /// # Errors
+    /// When what was kept cannot be read: a budget that knew nothing of it would be overspent.
+    pub async fn new(host: Arc<Host>, project: Project) -> Result<Self, Error> {
+        if host.meter().budget().is_some() {
+            let of = project.clone();
+            let spent = crate::commands::blocking(move || paths::spent(&of)).await?;
+            host.meter().recall(host.clock().now(), spent);
+        }
+        Ok(Keeper { host, project, kept: None })
+    }
+
+    /// Keeps it whenever it has changed, for ever; an error that occurs again is told once.
+    pub async fn follow(&mut self) -> std::convert::Infallible {
+        let mut has_told = false;
+        loop {
+            let clock = self.host.clock();
+            clock.sleep_until(clock.now() + EVERY).await;
+            if let Err(why) = self.keep().await
+                && !has_told
+            {
+                has_told = true;
+                self.host.console().say(Event::Notice(why.to_string()));
+            }
+        }
+    }
+
+    /// Keeps it now, if it has changed.
+    ///
+    /// # Errors
+    /// When it cannot be written. What was spent is kept the next time.
+    pub async fn keep(&mut self) -> Result<(), Error> {
+        let meter = self.host.meter();
+        let invocations = meter.invocations();
+        if self.kept == Some(invocations) {
+            return Ok(());
+        }
+        let (session, spent) = (meter.session(self.host.clock().now()), meter.take_unkept());
+        let project = self.project.clone();
+        let unkept = spent.clone();
+        let kept = crate::commands::blocking(move || {
+            paths::keep_session(&project, &session)?;
+            paths::keep_spent(&project, &spent)
+        })
+        .await;
+        match &kept {
+            Ok(()) => self.kept = Some(invocations),
+            Err(_) => meter.give_back_unkept(unkept),
+        }
+        kept
+    }
+}
