@@ -258,6 +258,8 @@ pub struct Usage {
     pub bytes_in: u64,
     /// Reply body bytes that the guest wrote.
     pub bytes_out: u64,
+    /// The size of the event that it was to deliver; absent when somebody waited for the reply.
+    pub event_bytes: Option<u64>,
 }
 
 /// How an invocation ended.

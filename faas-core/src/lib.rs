@@ -24,8 +24,8 @@
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
 //!                                              recursion   loops of calls       sim     replays traces
-//!                                              budget      caps in dollars
-//!                                              testing     functions in virtual time (feature `testing`)
+//!                                              budget      caps in dollars     delivery events, retried
+//!                                              schedule    cron                testing  virtual time (feature)
 //!                            abi: the contract between the halves
 //! ```
 //!
@@ -52,6 +52,8 @@ pub mod budget;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod clock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod delivery;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod invocation;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod policy;
@@ -63,6 +65,8 @@ pub mod profile;
 pub mod recursion;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod sandbox;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod schedule;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod scheduler;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

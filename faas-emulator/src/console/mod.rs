@@ -261,6 +261,7 @@ pub(crate) mod tests {
                     memory_peak_bytes: 1_179_648,
                     bytes_in: 0,
                     bytes_out: 14,
+                    event_bytes: None,
                 },
                 end: End::Replied { status: http::StatusCode::OK, is_fault: false },
             },
