@@ -3,16 +3,18 @@
 //! Made once by a command; [`crate::reload`] hands it releases. It takes no decisions of its own: a release that was
 //! planned is carried out in an order in which no request fails.
 
-use std::{io::Write, str::FromStr, sync::Arc};
+use std::{io::Write, str::FromStr, sync::Arc, time::Duration};
 
 use faas_core::{
     abi::manifest::Entry,
-    budget::Budget,
+    budget::{Budget, BudgetLayer},
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
+    policy::{Policy as _, Scheduled},
     profile::{Profile, Unsupported},
     sandbox::wasmer::{Config, Module, Runtime},
     scheduler::{self, Deployment, Scheduler},
+    stack::{self, Stack},
     transition::SharedObserver,
 };
 
@@ -28,6 +30,7 @@ use crate::{
     meter::Meter,
     paths, profiles,
     reload::release::{Planned, Release},
+    trigger::cron::Crontab,
 };
 
 /// Whose rules apply unless told otherwise.
@@ -47,6 +50,8 @@ pub struct Setup {
     pub scale: Vec<Scale>,
     /// What functions may cost.
     pub budget: Option<Budget>,
+    /// How long before the clock calls a function an instance is started for it.
+    pub warm_ahead: Option<Duration>,
 }
 
 impl Setup {
@@ -59,6 +64,7 @@ impl Setup {
             errors: Shapes::default(),
             scale: Vec::new(),
             budget: None,
+            warm_ahead: None,
         }
     }
 }
@@ -101,7 +107,18 @@ pub struct Host {
     runtime: Arc<Runtime>,
     scheduler: Scheduler,
     gateway: Arc<Gateway>,
+    observer: Observing,
+    cron: Arc<Crontab>,
     scale: Vec<Scale>,
+}
+
+/// An observer that can be in a struct that derives `Debug`.
+struct Observing(SharedObserver);
+
+impl std::fmt::Debug for Observing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Host {
@@ -121,8 +138,12 @@ impl Host {
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
         let mut rng = fastrand::Rng::new();
-        let scheduling =
-            scheduler::Config { limits: profile.pool_limits(), policy: profile.keep_alive(rng.u64(..)) };
+        let keep_alive = profile.keep_alive(rng.u64(..));
+        let policy = match setup.warm_ahead {
+            Some(lead) => Scheduled::new(keep_alive, lead).boxed(),
+            None => keep_alive,
+        };
+        let scheduling = scheduler::Config { limits: profile.pool_limits(), policy };
         let scheduler = Scheduler::new(scheduling, clock.clone(), observer.clone());
         let speaks = Speaks { errors: setup.errors, profile: profile.clone() };
         let gateway = Gateway::new(
@@ -131,10 +152,23 @@ impl Host {
             meter.clone(),
             speaks,
             clock.clone(),
-            observer,
+            observer.clone(),
         );
         let gateway = Arc::new(gateway);
-        Ok(Arc::new(Host { clock, console, profile, meter, runtime, scheduler, gateway, scale: setup.scale }))
+        let (cron, observer) = (Arc::new(Crontab::default()), Observing(observer));
+        let scale = setup.scale;
+        Ok(Arc::new(Host {
+            clock,
+            console,
+            profile,
+            meter,
+            runtime,
+            scheduler,
+            gateway,
+            observer,
+            cron,
+            scale,
+        }))
     }
 
     /// Where time comes from.
@@ -155,6 +189,28 @@ impl Host {
     /// What answers requests.
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// Whose rules apply.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Who hears of every step.
+    pub fn observer(&self) -> SharedObserver {
+        self.observer.0.clone()
+    }
+
+    /// What invocations that no client waits for go through: what all others do.
+    pub fn stack(&self) -> Stack {
+        let budget = self.meter.budget().cloned();
+        let layer = budget.map(|budget| BudgetLayer::new(budget, self.clock.clone()));
+        stack::assemble(tower::util::option_layer(layer), self.scheduler.clone())
+    }
+
+    /// Whom the clock calls.
+    pub fn cron(&self) -> &Arc<Crontab> {
+        &self.cron
     }
 
     /// What has been used, and what it costs.
@@ -200,6 +256,8 @@ impl Host {
         for name in &release.retired {
             self.scheduler.retire(name);
         }
+        let functions = release.functions.iter().map(|planned| &planned.spec);
+        self.cron.follow(self.clock.now(), functions);
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! - [`commands`]: one file a command.
 //! - [`trigger`]: the outside world. [`gateway`]: HTTP to invocations and back.
 //! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules.
+//! - [`events`]: what nobody waits for: written down, delivered later.
 //! - [`reload`]: from saved source to served function.
 //! - [`console`]: what is said meanwhile.
 //!
@@ -19,6 +20,7 @@
 pub mod commands;
 pub mod console;
 pub mod error;
+pub mod events;
 pub mod gateway;
 pub mod host;
 pub mod meter;

@@ -371,7 +371,10 @@ impl Shared {
                 let change = Change::Update(key, event.status.clone());
                 self.written(&event, change, "after a restart it is delivered at once").await;
             }
-            Verdict::GivenUp(why) => self.give_up(key, why, because).await,
+            Verdict::GivenUp(why) => {
+                self.changed(key, |status| status.failures += u32::from(outcome == Outcome::Failed));
+                self.give_up(key, why, because).await;
+            }
             Verdict::Stays => {}
         }
     }

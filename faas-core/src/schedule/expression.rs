@@ -9,7 +9,8 @@ use crate::clock::Time;
 ///
 /// A field is `*`, a value, a range `a-b`, or either with a step `/n`, and lists of these with commas. Months and days of the
 /// week have names (`jan`, `mon`), Sunday is 0 and 7. Where days of the month and of the week are both restricted, either
-/// does, as in crontab(5).
+/// does, as in crontab(5). A field that begins with `*` counts as not restricted there, as in Vixie's cron: `*/2` in one of the
+/// two and days in the other have to fit both.
 ///
 /// ```
 /// use faas_core::{clock::Time, schedule::{Schedule, rfc3339}};

@@ -62,7 +62,7 @@ async fn what_cannot_be_delivered_is_a_dead_letter_and_can_be_put_back(cloud: Cl
     cloud.advance(secs(3600)).await;
     let dead = cloud.events();
     assert_eq!(dead.len(), 2);
-    assert_eq!((&dead[0].id, dead[0].status.failures), (&id, 2));
+    assert_eq!((&dead[0].id, dead[0].status.failures), (&id, 3));
     assert!(dead.iter().all(|event| event.status.dead.is_some_and(|at| at < START + secs(200))));
     insta::assert_snapshot!(dead[0].status.error.as_deref().expect("why"), @"all 3 attempts failed; the last time: the function returned an error");
 

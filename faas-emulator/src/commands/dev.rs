@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use faas_core::budget::{Budget, Cap};
@@ -13,6 +14,7 @@ use super::stderr_has_color;
 use crate::{
     console::{Format, event::Event},
     error::Error,
+    events::{self, Events},
     gateway::status::Shapes,
     host::{DEFAULT_PROFILE, Host, Named, Scale, Setup},
     paths::{self, Running},
@@ -61,6 +63,11 @@ pub struct Options {
     /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
     #[arg(long, value_name = "NAME=N")]
     min_instances: Vec<Named<u32>>,
+    /// Start an instance this long before the clock calls a function that has a schedule, such as 5s; providers do not
+    #[arg(long, value_name = "TIME", value_parser = events::duration)]
+    warm_ahead: Option<Duration>,
+    #[command(flatten)]
+    events: events::Options,
 }
 
 /// How the console looks.
@@ -107,6 +114,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         errors: options.errors,
         scale: options.scale(),
         budget: options.budget(),
+        warm_ahead: options.warm_ahead,
         ..Setup::new(options.profile.clone(), options.format(), out)
     })?;
     let result = serve(&options, &host).await;
@@ -142,6 +150,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         first = session.first(!options.no_watch) => first?,
         () = interrupts.next() => return Ok(ExitCode::from(INTERRUPTED)),
     }
+    let events = Events::start(host, &project, options.events).await;
     let running = Running { url: format!("http://{addr}"), pid: std::process::id() };
     let announced = running.announce(&project);
 
@@ -157,8 +166,15 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         }
         session.follow().await
     };
+    let called = async {
+        match &events {
+            Some(events) => host.cron().run(host.gateway(), events.courier(), clock, console).await,
+            None => std::future::pending().await,
+        }
+    };
     // dropping the session ends a build that runs
     tokio::select! {
+        () = called => {}
         failed = followed => {
             let Err(error) = failed;
             return Err(error);
@@ -171,6 +187,9 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         if let Ok(connections) = server.await {
             console.say(Event::Draining(connections.count()));
             connections.shutdown().await;
+        }
+        if let Some(events) = events {
+            events.stop().await;
         }
         host.shutdown().await;
     };

@@ -2,11 +2,12 @@
 //!
 //! - [`routes`]: which function; [`index`]: what is said where there is none.
 //! - [`headers`], [`status`], [`body`]: the response.
-//! - [`ids`]: request ids.
+//! - `asynchronous`: requests that nobody waits for. [`ids`]: request ids.
 //!
 //! Knows no sockets ([`crate::trigger`] has them), and decides nothing about instances or money: the scheduler and the
 //! meter do.
 
+mod asynchronous;
 pub mod body;
 pub mod headers;
 pub mod ids;
@@ -14,7 +15,7 @@ pub mod index;
 pub mod routes;
 pub mod status;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use faas_core::{
     abi::manifest::Kind,
     budget::{BudgetLayer, SharedBudget},
     clock::SharedClock,
+    delivery::Courier,
     invocation::{
         BoxError, ErrorKind, Failure, Invocation, InvocationError, Record, Reply, ReplyBody as CoreBody,
         RequestBody, Tally,
@@ -46,6 +48,9 @@ use crate::meter::Meter;
 /// Where `faas bill` finds what the session has used until now.
 pub const BILL_PATH: &str = "/_faas/bill";
 
+/// Where `faas events` finds what is not delivered, and with POST puts dead letters back: all, or that of `?id=…`.
+pub const EVENTS_PATH: &str = "/_faas/events";
+
 /// What an error of throttling advises to wait, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -60,6 +65,8 @@ pub struct Gateway {
     budget: Option<SharedBudget>,
     clock: SharedClock,
     observer: SharedObserverDebug,
+    /// Who delivers what nobody waits for, or why nobody does.
+    courier: OnceLock<Result<Courier, String>>,
 }
 
 /// An observer that can be in a struct that derives `Debug`.
@@ -83,7 +90,8 @@ impl Gateway {
     ) -> Self {
         let observer = SharedObserverDebug(observer);
         let budget = meter.budget().cloned();
-        Gateway { routes: ArcSwap::default(), scheduler, ids, meter, speaks, budget, clock, observer }
+        let (routes, courier) = (ArcSwap::default(), OnceLock::new());
+        Gateway { routes, scheduler, ids, meter, speaks, budget, clock, observer, courier }
     }
 
     /// Routes requests like this from now on.
@@ -105,6 +113,9 @@ impl Gateway {
         if request.uri().path() == BILL_PATH {
             return self.session();
         }
+        if request.uri().path() == EVENTS_PATH {
+            return self.events(request.method(), request.uri().query()).await;
+        }
         let (endpoint, strip) = {
             let routes = self.routes.load();
             match routes.find(request.method(), request.uri().path()) {
@@ -113,6 +124,9 @@ impl Gateway {
                 Found::Nothing => return nothing(&request, &routes),
             }
         };
+        if asynchronous::is_asked(request.headers()) {
+            return self.accept(request, &endpoint, strip).await;
+        }
         let function = endpoint.spec.name.clone();
         let tally =
             Tally::open(self.ids.next(), function.clone(), self.clock.clone(), self.observer.0.clone());
@@ -147,12 +161,7 @@ impl Gateway {
     }
 
     fn session(&self) -> Response<ReplyBody> {
-        let session = self.meter.session(self.clock.now());
-        // plain data of strings and numbers is JSON
-        let json = serde_json::to_vec(&session).unwrap_or_default();
-        let mut response = Response::new(ReplyBody::Whole(json.into()));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+        json(&self.meter.session(self.clock.now()))
     }
 
     fn respond(&self, reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {
@@ -187,6 +196,14 @@ impl Gateway {
     }
 }
 
+fn json(data: &impl serde::Serialize) -> Response<ReplyBody> {
+    // plain data of strings and numbers is JSON
+    let json = serde_json::to_vec(data).unwrap_or_default();
+    let mut response = Response::new(ReplyBody::Whole(json.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 /// Whether the endpoint that was found is the generation that replied: a reload may have come between.
 fn is_of(record: &Record, endpoint: &Endpoint) -> bool {
     record.spec.as_ref().is_some_and(|spec| spec.generation == endpoint.spec.generation)
@@ -210,6 +227,7 @@ where
     {
         parts.headers.insert(header::HOST, host);
     }
+    asynchronous::sanitize(&mut parts.headers);
     parts.uri = seen(&parts.uri, strip)?;
     if endpoint.entry.kind == Kind::Event && parts.method == Method::GET && strip > 0 {
         // `faas invoke` without data: an event that says nothing

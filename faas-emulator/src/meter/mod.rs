@@ -117,6 +117,7 @@ impl Observer for Meter {
         match *transition {
             Transition::Finished(record) => self.ended(record),
             Transition::Log(line) => self.console.log(line),
+            Transition::Event(progress) => self.console.delivery(progress),
             Transition::Started { spec, took } => self.console.detail(|| Event::Started {
                 function: spec.name.to_string(),
                 generation: spec.generation,

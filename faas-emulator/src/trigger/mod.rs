@@ -1,6 +1,8 @@
 //! Where invocations come from: the outside world, turned into requests for the [`Gateway`](crate::gateway::Gateway).
 //!
 //! - [`http`]: clients on a socket.
+//! - [`cron`]: the clock.
 
+pub mod cron;
 pub mod http;
 mod owner;

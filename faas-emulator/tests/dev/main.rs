@@ -4,6 +4,7 @@ mod bad_input;
 mod billing;
 mod clients;
 mod commands;
+mod events;
 mod misbehaving;
 mod profiles;
 mod reloading;
