@@ -1,7 +1,6 @@
 //! [`Courier`]: delivers accepted events through a [`Stack`], as [`Deliveries`] decides and with a [`Journal`] behind it.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     pin::pin,
     sync::{Arc, Weak},
@@ -11,17 +10,16 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    attempt::{because, deliver},
-    journal::{Change, Journal, JournalError},
-    letter::{Letter, Listed, Progress, Status, What},
+    journal::{Journal, JournalError},
+    letter::{Letter, Listed},
     rules::{Outcome, Rules},
-    state::{Dead, Deliveries, Full, Key, Limits, Step, Verdict},
-    words::given_up,
+    shared::{Shared, State},
+    state::{Deliveries, Full, Key, Limits, Step},
 };
 use crate::{
     clock::{SharedClock, within},
     stack::Stack,
-    transition::{SharedObserver, Transition},
+    transition::SharedObserver,
 };
 
 /// So many dead letters are kept; then the oldest go.
@@ -80,34 +78,6 @@ impl Drop for Alive {
     }
 }
 
-struct Shared {
-    state: Mutex<State>,
-    stack: Stack,
-    journal: Arc<dyn Journal>,
-    clock: SharedClock,
-    observer: SharedObserver,
-    /// Something may be due that was not.
-    wake: Notify,
-    /// An attempt has ended.
-    ended: Notify,
-}
-
-struct State {
-    deliveries: Deliveries,
-    /// All that is in the journal.
-    listed: BTreeMap<Key, Listed>,
-    /// Attempts that run, and writes of what became of them.
-    busy: usize,
-    is_stopping: bool,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state.lock();
-        f.debug_struct("Courier").field("events", &state.listed.len()).field("busy", &state.busy).finish()
-    }
-}
-
 impl Courier {
     /// A courier that takes over what the journal has, and begins to deliver it.
     ///
@@ -145,8 +115,10 @@ impl Courier {
                 Some(_) => deliveries.reserve(*key),
             }
         }
+        let is_dead = |event: &&Listed| event.status.dead.is_some();
+        let dead = listed.iter().filter(is_dead).map(|event| event.key).collect();
         let listed = listed.into_iter().map(|event| (event.key, event)).collect();
-        let state = Mutex::new(State { deliveries, listed, busy: 0, is_stopping: false });
+        let state = Mutex::new(State { deliveries, listed, dead, busy: 0, is_stopping: false });
         let (wake, ended) = (Notify::new(), Notify::new());
         let shared = Arc::new(Shared { state, stack, journal, clock, observer, wake, ended });
         tokio::spawn(drive(shared.clone()));
@@ -243,8 +215,12 @@ async fn carry_out(shared: Arc<Shared>, step: Step) {
             shared.settle(key, attempt, outcome, because).await;
         }
         Step::GiveUp { key, why } => {
-            let last = shared.state.lock().listed.get(&key).and_then(|event| event.status.error.clone());
-            shared.give_up(key, why, last).await;
+            let told = {
+                let mut state = shared.state.lock();
+                let last = state.listed.get(&key).and_then(|event| event.status.error.clone());
+                shared.give_up(&mut state, key, why, last)
+            };
+            shared.told(told).await;
         }
     }
 }
@@ -274,154 +250,6 @@ impl Drop for Pending<'_> {
     }
 }
 
-impl Shared {
-    async fn accept(&self, letter: Letter) -> Result<(), NotAccepted> {
-        let bytes = letter.body.len() as u64;
-        let (id, function, cause) = (letter.id.clone(), letter.function.clone(), letter.cause);
-        let key = {
-            let mut state = self.state.lock();
-            if state.is_stopping {
-                return Err(NotAccepted::Stopping);
-            }
-            state.deliveries.admit(function.clone(), bytes).map_err(NotAccepted::Full)?
-        };
-        let now = self.clock.now();
-        let status = Status { accepted: now, failures: 0, due: now, error: None, dead: None };
-        if let Err(why) = self.journal.write(Change::Add(key, Box::new(letter), status.clone())).await {
-            self.state.lock().deliveries.abandon(key);
-            return Err(NotAccepted::Journal(why));
-        }
-        self.tell(&id, &function, What::Accepted { cause, bytes });
-        {
-            let mut state = self.state.lock();
-            state.listed.insert(key, Listed { key, id, function, cause, bytes, status });
-            state.deliveries.kept(self.clock.now(), key);
-        }
-        self.wake.notify_one();
-        Ok(())
-    }
-
-    async fn put_back(&self, event: Listed) -> Result<(), NotAccepted> {
-        let Listed { key, id, function, bytes, .. } = event;
-        {
-            let mut state = self.state.lock();
-            if state.is_stopping {
-                return Err(NotAccepted::Stopping);
-            }
-            // another one may have done so meanwhile
-            if state.listed.get(&key).is_none_or(|event| event.status.dead.is_none()) {
-                return Ok(());
-            }
-            state.deliveries.readmit(key, function.clone(), bytes).map_err(NotAccepted::Full)?;
-        }
-        let now = self.clock.now();
-        let status = Status { accepted: now, failures: 0, due: now, error: None, dead: None };
-        if let Err(why) = self.journal.write(Change::Update(key, status.clone())).await {
-            self.state.lock().deliveries.abandon(key);
-            return Err(NotAccepted::Journal(why));
-        }
-        self.tell(&id, &function, What::PutBack);
-        {
-            let mut state = self.state.lock();
-            if let Some(event) = state.listed.get_mut(&key) {
-                event.status = status;
-            }
-            state.deliveries.kept(self.clock.now(), key);
-        }
-        self.wake.notify_one();
-        Ok(())
-    }
-
-    /// Delivers an event, and says how that went.
-    async fn attempt(&self, key: Key, attempt: u32) -> (Outcome, Option<String>) {
-        let letter = match self.journal.read(key).await {
-            Ok(Some(letter)) => letter,
-            Ok(None) => return (Outcome::Refused, Some("its contents are not in the journal".into())),
-            Err(why) => return (Outcome::Unserved, Some(format!("it cannot be read: {why}"))),
-        };
-        let end = deliver(letter, attempt, self.stack.clone(), &self.clock, &self.observer).await;
-        (Outcome::of(&end), because(&end))
-    }
-
-    async fn settle(&self, key: Key, attempt: u32, outcome: Outcome, because: Option<String>) {
-        let now = self.clock.now();
-        let verdict = self.state.lock().deliveries.settle(now, key, outcome);
-        self.wake.notify_one();
-        match verdict {
-            Verdict::Done => {
-                let Some(event) = self.state.lock().listed.remove(&key) else { return };
-                self.tell(&event.id, &event.function, What::Delivered { attempt });
-                self.written(
-                    &event,
-                    Change::Remove(key),
-                    "it is delivered, and will be once more after a restart",
-                )
-                .await;
-            }
-            Verdict::Retry { at, failures } => {
-                let because = because.unwrap_or_default();
-                let Some(event) = self.changed(key, |status| {
-                    (status.failures, status.due) = (failures, at);
-                    status.error = Some(because.clone());
-                }) else {
-                    return;
-                };
-                let wait = at.since(now);
-                self.tell(&event.id, &event.function, What::Retry { attempt, wait, because });
-                let change = Change::Update(key, event.status.clone());
-                self.written(&event, change, "after a restart it is delivered at once").await;
-            }
-            Verdict::GivenUp(why) => {
-                self.changed(key, |status| status.failures += u32::from(outcome == Outcome::Failed));
-                self.give_up(key, why, because).await;
-            }
-            Verdict::Stays => {}
-        }
-    }
-
-    async fn give_up(&self, key: Key, why: Dead, last: Option<String>) {
-        let because = given_up(why, last);
-        let now = self.clock.now();
-        let Some(event) = self.changed(key, |status| {
-            status.dead = Some(now);
-            status.error = Some(because.clone());
-        }) else {
-            return;
-        };
-        self.tell(&event.id, &event.function, What::Dead { because });
-        let change = Change::Update(key, event.status.clone());
-        self.written(&event, change, "after a restart it is delivered once more").await;
-        let over = {
-            let mut state = self.state.lock();
-            let mut dead = state.listed.values().filter(|event| event.status.dead.is_some());
-            let oldest = dead.next().map(|event| event.key);
-            let oldest = oldest.filter(|_| dead.count() >= MAX_DEAD);
-            oldest.and_then(|key| state.listed.remove(&key))
-        };
-        if let Some(event) = over {
-            self.tell(&event.id, &event.function, What::ThrownAway);
-            self.written(&event, Change::Remove(event.key), "it comes back after a restart").await;
-        }
-    }
-
-    /// Changes how an event stands; the event, if it is there.
-    fn changed(&self, key: Key, change: impl FnOnce(&mut Status)) -> Option<Listed> {
-        let mut state = self.state.lock();
-        let event = state.listed.get_mut(&key)?;
-        change(&mut event.status);
-        Some(event.clone())
-    }
-
-    /// Writes a change down; if that fails, says what follows.
-    async fn written(&self, event: &Listed, change: Change, follows: &str) {
-        if let Err(why) = self.journal.write(change).await {
-            let because = format!("{why}: {follows}");
-            self.tell(&event.id, &event.function, What::JournalFailed { because });
-        }
-    }
-
-    fn tell(&self, id: &Arc<str>, function: &Arc<str>, what: What) {
-        let progress = Progress { id: id.clone(), function: function.clone(), what };
-        self.observer.observe(&Transition::Event(&progress));
-    }
-}
+#[cfg(test)]
+#[path = "courier_tests.rs"]
+mod tests;

@@ -35,8 +35,8 @@ pub enum Change {
 
 /// Where accepted events are written down. Knows nothing of deliveries.
 pub trait Journal: Send + Sync + fmt::Debug + 'static {
-    /// Writes a change; returns when it is there to stay. Changes of one event are written in the order in which they are
-    /// handed over.
+    /// Takes a change over to write it; the future completes when it is there to stay. Changes are written in the order in
+    /// which they are taken over. Called under a lock, so it hands on and returns at once; the future may be dropped.
     fn write(&self, change: Change) -> BoxFuture<'static, Result<(), JournalError>>;
 
     /// An event, if it is there.

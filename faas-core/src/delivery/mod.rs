@@ -5,7 +5,8 @@
 //! rules     retries, age, backoff; whose fault an error is: pure        (filled in by a profile)
 //! state     Deliveries: what is delivered next, what waits, what is given up: pure
 //! letter    an event, and how its delivery stands                        journal   where it is written down
-//! courier   the shell: accepts, delivers through a Stack, tells observers  attempt   one event, one invocation
+//! courier   the shell: accepts, drives, stops                              attempt   one event, one invocation
+//! shared    the lock, and how what is decided is carried out
 //! ```
 //!
 //! **What is promised.** An event is accepted when it is written down. From then on it is delivered at least once, also by
@@ -22,6 +23,7 @@ mod courier;
 mod journal;
 mod letter;
 mod rules;
+mod shared;
 mod state;
 mod words;
 

@@ -33,6 +33,8 @@ const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 const BATCH: usize = 256;
 /// Pages that are kept in memory.
 const CACHE_BYTES: usize = 8 << 20;
+/// A file larger than this is worth the time to make it smaller.
+const LARGE_BYTES: u64 = 16 << 20;
 
 /// A project's events. Clones are the same journal.
 #[derive(Debug, Clone)]
@@ -63,6 +65,7 @@ impl FileJournal {
             let is_ok = result.is_ok();
             if opened.send(result).is_ok() && is_ok {
                 store.work(&todo);
+                store.shrink();
             }
         };
         let thread = std::thread::Builder::new().name("events".into()).spawn(work);
@@ -171,6 +174,15 @@ impl Store {
         self.database.as_ref().ok_or_else(closed)
     }
 
+    /// Gives room back that many events have left.
+    fn shrink(&mut self) {
+        let is_large = fs::metadata(&self.file).is_ok_and(|file| file.len() > LARGE_BYTES);
+        if let Some(database) = self.database.as_mut().filter(|_| is_large) {
+            // it only takes more room than it need
+            let _ = database.compact();
+        }
+    }
+
     fn failed(&self, why: impl Into<redb::Error>) -> JournalError {
         JournalError(format!("the journal of events {} fails: {}", self.file.display(), why.into()))
     }
@@ -264,6 +276,8 @@ fn apply<'a>(database: &Database, changes: impl Iterator<Item = &'a Change>) -> 
                     stands.insert(key, json(&Stand::of(status)).as_slice())?;
                     bodies.insert(key, &letter.body[..])?;
                 }
+                // one that is not there has been removed
+                Change::Update(Key(key), _) if heads.get(key)?.is_none() => {}
                 Change::Update(Key(key), status) => {
                     stands.insert(key, json(&Stand::of(status)).as_slice())?;
                 }

@@ -41,7 +41,7 @@ impl Gateway {
     }
 
     fn courier(&self) -> Result<&Courier, InvocationError> {
-        let refused = |why: &str| InvocationError::new(ErrorKind::ShuttingDown, why);
+        let refused = |why: &str| InvocationError::new(ErrorKind::Platform, why);
         match self.courier.get() {
             Some(Ok(courier)) => Ok(courier),
             Some(Err(why)) => Err(refused(why.lines().next().unwrap_or(why))),

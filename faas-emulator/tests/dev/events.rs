@@ -199,7 +199,10 @@ fn a_second_server_of_the_project_says_that_it_delivers_nothing() {
     });
     assert!(notice["text"].as_str().expect("text").contains("nothing is invoked asynchronously"));
     let reply = block_on(second.send(asynchronous("/flaky", "1")));
-    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        (reply.status, &reply.json()["error"]),
+        (StatusCode::INTERNAL_SERVER_ERROR, &"platform".into())
+    );
 }
 
 #[test]
