@@ -24,8 +24,9 @@
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
 //!                                              recursion   loops of calls       sim     replays traces
-//!                                              budget      caps in dollars     delivery events, retried
-//!                                              schedule    cron                testing  virtual time (feature)
+//!                                              budget      caps in dollars      knock   who may come
+//!                                              delivery    events, retried      schedule  cron
+//!                                              testing     functions in virtual time (feature `testing`)
 //!                            abi: the contract between the halves
 //! ```
 //!
@@ -56,6 +57,8 @@ pub mod delivery;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod invocation;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod knock;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod policy;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod pool;
@@ -75,6 +78,9 @@ pub mod sim;
 pub mod stack;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub mod testing;
+#[cfg(all(feature = "testing", feature = "wasmer", not(target_family = "wasm")))]
+#[path = "testing/modules.rs"]
+mod testing_modules;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod transition;
 

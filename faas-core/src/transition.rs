@@ -22,6 +22,12 @@ pub enum Transition<'a> {
         /// How many of this function wait now, it included.
         depth: usize,
     },
+    /// An instance is being started though nobody waits for it: a policy wants it, or who asked for
+    /// [`prewarm`](crate::scheduler::Scheduler::prewarm).
+    StartingAhead {
+        /// The function and generation it is to serve.
+        spec: &'a Arc<FunctionSpec>,
+    },
     /// An instance is ready to serve.
     Started {
         /// The function and generation it serves.

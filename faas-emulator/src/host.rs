@@ -10,7 +10,7 @@ use faas_core::{
     budget::{Budget, BudgetLayer},
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
-    policy::{Policy as _, Scheduled},
+    policy::{Policy as _, PolicyKind, Scheduled},
     profile::{Profile, Unsupported},
     sandbox::wasmer::{Config, Module, Runtime},
     scheduler::{self, Deployment, Scheduler},
@@ -50,6 +50,8 @@ pub struct Setup {
     pub scale: Vec<Scale>,
     /// What functions may cost.
     pub budget: Option<Budget>,
+    /// What keeps instances warm; the profile's way when absent.
+    pub policy: Option<PolicyKind>,
     /// How long before the clock calls a function an instance is started for it.
     pub warm_ahead: Option<Duration>,
 }
@@ -64,6 +66,7 @@ impl Setup {
             errors: Shapes::default(),
             scale: Vec::new(),
             budget: None,
+            policy: None,
             warm_ahead: None,
         }
     }
@@ -138,7 +141,11 @@ impl Host {
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
         let mut rng = fastrand::Rng::new();
-        let keep_alive = profile.keep_alive(rng.u64(..));
+        let policy_seed = rng.u64(..);
+        let keep_alive = match setup.policy {
+            Some(policy) => policy.build(policy_seed),
+            None => profile.keep_alive(policy_seed),
+        };
         let policy = match setup.warm_ahead {
             Some(lead) => Scheduled::new(keep_alive, lead).boxed(),
             None => keep_alive,

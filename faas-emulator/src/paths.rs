@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     error::Error,
     meter::session::Session,
     reload::project::{ModuleFiles, Project},
+    trigger::tls,
 };
 
 /// Where compiled modules are cached for all projects of this user; nowhere without a home. `FAAS_CACHE_DIR` moves it.
@@ -21,6 +23,15 @@ fn cache_dir() -> Option<PathBuf> {
         Some(dir) if !dir.is_empty() => Some(dir.into()),
         _ => Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("faas")),
     }
+}
+
+/// Where the certificate authority of this user lies; nowhere without a home. `FAAS_DATA_DIR` moves it.
+pub fn authority_dir() -> Option<PathBuf> {
+    let dir = match std::env::var_os("FAAS_DATA_DIR") {
+        Some(dir) if !dir.is_empty() => PathBuf::from(dir),
+        _ => etcetera::choose_base_strategy().ok()?.data_dir().join("faas"),
+    };
+    Some(dir.join("ca"))
 }
 
 /// The server that serves a project, as it says of itself for `faas invoke`.
@@ -97,6 +108,17 @@ impl Running {
         Some(Announced { file, running: self.clone() })
     }
 
+    /// Reaches the server, by TLS if that is what it speaks. It may be gone without having taken back its note.
+    pub async fn connect(&self) -> Option<Box<dyn Connection>> {
+        let (scheme, addr) = self.url.split_once("://")?;
+        let stream = tokio::net::TcpStream::connect(addr).await.ok()?;
+        if scheme == "http" {
+            return Some(Box::new(stream));
+        }
+        let authority = std::fs::read_to_string(tls::Store::of_user().ok()?.certificate_file()).ok()?;
+        Some(Box::new(tls::client::connect(stream, &authority).await?))
+    }
+
     /// What the session of this server has used until now; `None` if it is gone.
     pub async fn session(&self) -> Option<Session> {
         let (_, body) = self.ask(http::Method::GET, crate::gateway::BILL_PATH).await?;
@@ -105,7 +127,7 @@ impl Running {
 
     /// What this server says there; `None` if it is gone.
     pub async fn ask(&self, method: http::Method, path: &str) -> Option<(http::StatusCode, bytes::Bytes)> {
-        let stream = tokio::net::TcpStream::connect(self.url.strip_prefix("http://")?).await.ok()?;
+        let stream = self.connect().await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.ok()?;
         let connection = tokio::spawn(connection);
@@ -128,6 +150,11 @@ impl Running {
         read(&running_file(project)?)
     }
 }
+
+/// A connection to a server, whatever it speaks below HTTP.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Connection for T {}
 
 fn read(file: &Path) -> Option<Running> {
     serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()

@@ -47,6 +47,13 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// What is given back when so much wall time is billed less. Requests and CPU time are given back by nothing.
+    pub(super) fn refund(&self, used: &Use, less: Duration) -> Quantities {
+        self.count_for(used, less).1.less(self.count_for(used, Duration::ZERO).1)
+    }
+}
+
 impl Instances {
     /// Bills an invocation that has ended, in whatever order. Where invocations are billed one by one, that is
     /// [`Profile::charge`].
@@ -75,21 +82,32 @@ impl Instances {
         Marginal { charge, refund }
     }
 
-    /// The same without a price: what it counts for, and what is refunded. Cheaper, for who needs sums only.
-    pub fn count(&mut self, profile: &Profile, record: &Record) -> (Quantities, Quantities) {
-        let (_, quantities, refund) = self.add(profile, record);
-        (quantities, refund)
-    }
-
     fn add(&mut self, profile: &Profile, record: &Record) -> (Duration, Quantities, Quantities) {
         let Some(used) = Use::of(record) else {
             return (Duration::ZERO, Quantities::default(), Quantities::default());
         };
-        let rule = profile.billing.time.as_ref().filter(|_| profile.bills_instances());
-        let (Some(rule), Some(instance)) = (rule, record.instance) else {
+        let Some((was, is)) = self.spans(profile, record, &used) else {
             let (billed, quantities) = profile.count(&used);
             return (billed, quantities, Quantities::default());
         };
+        let (_, quantities) = profile.count_for(&used, is.saturating_sub(was));
+        let refund = match was.saturating_sub(is) {
+            Duration::ZERO => Quantities::default(),
+            less => profile.refund(&used, less),
+        };
+        (is.saturating_sub(was), quantities, refund)
+    }
+
+    /// What was billed for the spans that an invocation touches, and what is billed for the one that they are now. Nothing
+    /// where the profile bills invocations one by one, or nobody knows which instance it ran on.
+    pub(super) fn spans(
+        &mut self,
+        profile: &Profile,
+        record: &Record,
+        used: &Use,
+    ) -> Option<(Duration, Duration)> {
+        let rule = profile.billing.time.as_ref().filter(|rule| rule.of.value == Of::Instance)?;
+        let instance = record.instance?;
         let bills_init = rule.init.as_ref().is_some_and(|init| init.value);
         let is_cold = record.start == Some(Start::Cold);
         let init = if bills_init && is_cold { used.init_wall } else { Duration::ZERO };
@@ -99,13 +117,9 @@ impl Instances {
             let is_shared = spec.instance_concurrency > 1;
             kept.reach = if is_shared { spec.timeout + spec.init_timeout } else { REPORT_LAG };
         }
-        let (was, is) = kept.active.add_billed(from, record.ended, rule);
-        let (_, quantities) = profile.count_for(&used, is.saturating_sub(was));
-        // requests and CPU time are given back by nothing
-        let nothing = profile.count_for(&used, Duration::ZERO).1;
-        let refund = profile.count_for(&used, was.saturating_sub(is)).1.less(nothing);
+        let billed = kept.active.add_billed(from, record.ended, rule);
         self.sweep(record.ended);
-        (is.saturating_sub(was), quantities, refund)
+        Some(billed)
     }
 
     /// Forgets what no invocation can reach any more, so that a long session does not fill the memory.

@@ -20,6 +20,7 @@ mod instances;
 mod invoice;
 mod ledger;
 mod quantities;
+mod side_by_side;
 mod tariff;
 mod usage;
 
@@ -31,5 +32,6 @@ pub use instances::{Instances, Marginal};
 pub use invoice::{Allowances, Invoice, Line, Month};
 pub use ledger::Ledger;
 pub use quantities::{Measure, Quantities};
+pub use side_by_side::SideBySide;
 pub(crate) use tariff::{Tally, Tariff};
 pub use usage::Use;

@@ -16,7 +16,8 @@ use crate::profile::Profile;
 #[derive(Debug, Clone)]
 pub(crate) struct Tariff {
     rounding: Rounding,
-    /// What init adds to billed time, in nanoseconds; zero where a provider does not bill it.
+    bills_init: bool,
+    /// What the init of a cold one adds to billed time, in nanoseconds; zero where a provider does not bill it.
     init_ns: u64,
     rates: Rates,
 }
@@ -58,12 +59,13 @@ impl Tariff {
     pub(crate) fn of(profile: &Profile, used: &Use, init: Duration) -> Self {
         let rule = profile.billing.time.as_ref();
         let bills_init = rule.is_none_or(|rule| rule.init.as_ref().is_some_and(|init| init.value));
-        let ns = |ms: Option<u32>| u64::from(ms.unwrap_or(0)) * 1_000_000;
-        let step = ns(rule.and_then(|rule| rule.round_up_ms.as_ref()).map(|step| step.value)).max(1);
-        let least = ns(rule.and_then(|rule| rule.min_ms.as_ref()).map(|min| min.value));
+        let ms = |ms: Option<u32>| u64::from(ms.unwrap_or(0)) * 1_000_000;
+        let step = ms(rule.and_then(|rule| rule.round_up_ms.as_ref()).map(|step| step.value)).max(1);
+        let least = ms(rule.and_then(|rule| rule.min_ms.as_ref()).map(|min| min.value));
         Tariff {
             rounding: Rounding { step, inverse: u64::MAX / step, least },
-            init_ns: if bills_init { u64::try_from(init.as_nanos()).unwrap_or(u64::MAX) } else { 0 },
+            bills_init,
+            init_ns: if bills_init { ns(init) } else { 0 },
             rates: profile.rates(used),
         }
     }
@@ -76,6 +78,17 @@ impl Tariff {
     /// Adds a cold one.
     pub(crate) fn add_cold(&self, to: &mut Tally, handler_ns: u64) {
         to.add(self.rounding.of(handler_ns.saturating_add(self.init_ns)), handler_ns);
+    }
+
+    /// Adds an invocation that used this: its times count, all else is as the tariff was made for.
+    pub(super) fn add(&self, to: &mut Tally, used: &Use) {
+        let init_ns = if self.bills_init { ns(used.init_wall) } else { 0 };
+        to.add(self.rounding.of(ns(used.handler_wall).saturating_add(init_ns)), ns(used.handler_cpu));
+    }
+
+    /// The same where so much of its wall time is billed, which was rounded before.
+    pub(super) fn add_rounded(&self, to: &mut Tally, used: &Use, wall: Duration) {
+        to.add(ns(wall), ns(used.handler_cpu));
     }
 
     /// What all of these count for.
@@ -124,6 +137,10 @@ impl Profile {
             scratch_mib,
         }
     }
+}
+
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Rounding {

@@ -4,7 +4,7 @@
 //! An invocation is *admitted* once it runs or an instance that is being started is promised to it, as AWS Lambda counts
 //! concurrency (its inits count). So nobody is promised what would not be allowed to run.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
     Effect, FunctionId, Limit, Limits, Pool,
@@ -46,7 +46,7 @@ impl Function {
 
     /// Whether its bucket has no token.
     pub(super) fn bucket_is_empty(&self, rate: Option<StartRate>, now: Time) -> bool {
-        rate.is_some_and(|rate| self.bucket.ready_at(rate).is_none_or(|at| at > now))
+        rate.is_some_and(|rate| !self.bucket.has_token(now, rate))
     }
 
     fn beyond(&self) -> usize {
@@ -149,7 +149,7 @@ impl Pool {
 
 /// A token bucket that holds one time: when it will be full again, if no token is taken until then.
 #[derive(Debug, Default)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     full_at: Time,
 }
 
@@ -160,9 +160,26 @@ impl Bucket {
         Some(Time::from_unix_nanos(self.full_at.unix_nanos().saturating_sub(all_but_one)))
     }
 
+    /// Whether there is a token.
+    pub(crate) fn has_token(&self, now: Time, rate: StartRate) -> bool {
+        self.ready_at(rate).is_some_and(|at| at <= now)
+    }
+
+    /// Whether no token is missing.
+    pub(crate) fn is_full(&self, now: Time) -> bool {
+        self.full_at <= now
+    }
+
+    /// Gives back a token that was taken so long ago, but for what has come back of it by itself.
+    pub(crate) fn give_back(&mut self, since: Duration, rate: StartRate) {
+        let left = Duration::from_nanos(rate.interval_ns().unwrap_or(0)).saturating_sub(since);
+        let left_ns = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+        self.full_at = Time::from_unix_nanos(self.full_at.unix_nanos().saturating_sub(left_ns));
+    }
+
     /// Takes a token that is there.
-    pub(super) fn take(&mut self, now: Time, rate: StartRate) {
-        let interval = std::time::Duration::from_nanos(rate.interval_ns().unwrap_or(0));
+    pub(crate) fn take(&mut self, now: Time, rate: StartRate) {
+        let interval = Duration::from_nanos(rate.interval_ns().unwrap_or(0));
         self.full_at = self.full_at.max(now) + interval;
     }
 }

@@ -6,6 +6,8 @@
 //! becomes free serves its own function's queue before others may evict it: a warm start is cheaper than fairness. A
 //! function that only its own limits stop is not in line; what lifts them lets it back in.
 
+use std::time::Duration;
+
 use super::{
     Effect, FunctionId, Pool, TicketId,
     queue::Place,
@@ -85,13 +87,35 @@ impl Pool {
     /// nobody who waits for room is overtaken. False when there is no need (one is free or on its way), no room, or
     /// [`Limits::max_prewarmed`](super::Limits::max_prewarmed) instances that were started so have not served yet.
     pub fn prewarm(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) -> bool {
+        self.start_ahead(now, function, None, effects)
+    }
+
+    /// As [`Pool::prewarm`], for a guess that is soon proved or not: an instance that has served nobody `unused` after it
+    /// became ready is let go, should the policy keep it longer. Once it has served, the policy alone says.
+    pub fn prewarm_for(
+        &mut self,
+        now: Time,
+        function: FunctionId,
+        unused: Duration,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        self.start_ahead(now, function, Some(unused), effects)
+    }
+
+    fn start_ahead(
+        &mut self,
+        now: Time,
+        function: FunctionId,
+        unused: Option<Duration>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         let Some(f) = self.functions.get(function.0).filter(|f| !f.is_retired) else { return false };
         let has_free = f.partly.len() + f.idle.len() + f.kept.len() > 0
             || f.open_starts * f.instance_concurrency() > f.queue.pending.len();
         let may = !has_free && self.prewarmed < self.limits.max_prewarmed && self.may_grow_ahead(now, f);
         if may {
             self.prewarmed += 1;
-            self.start(now, function, None, Purpose::Prewarmed, effects);
+            self.start(now, function, None, Purpose::Ahead { unused }, effects);
         }
         may
     }
@@ -222,7 +246,7 @@ impl Pool {
             self.functions.at(function.0.index).bucket.take(now, rate);
         }
         let instance = self.begin_start(now, function, forced, purpose);
-        effects.push(Effect::Start { instance, function });
+        effects.push(Effect::Start { instance, function, is_ahead: purpose != Purpose::Demand });
         let f = self.functions.at(function.0.index);
         if let Some(ticket) = forced {
             f.queue.forced.remove(&ticket);

@@ -34,6 +34,7 @@ mod types;
 mod victims;
 mod warming;
 
+pub(crate) use admission::Bucket;
 pub use lease::Lease;
 pub use state::Pool;
 pub use types::{

@@ -64,8 +64,10 @@ impl Pool {
             Shelf::Idle => {
                 f.idle.push_front(&mut self.instances, index);
                 self.idle.push_front(&mut self.instances, index);
-                let expires = self.policy.keep(now, subject(&self.apps, function, f)).map(|keep| now + keep);
+                let keep = self.policy.keep(now, subject(&self.apps, function, f));
                 let slot = self.instances.at(index);
+                let unused = if slot.is_prewarmed { slot.unused } else { None };
+                let expires = unused.into_iter().chain(keep).min().map(|keep| now + keep);
                 (slot.idle_since, slot.expires) = (now, expires);
                 self.idle_mib += u64::from(slot.memory_mib);
                 if matches!(self.limits.choice, Choice::Random { .. }) {
@@ -107,6 +109,7 @@ impl Pool {
         bound: Option<TicketId>,
         purpose: Purpose,
     ) -> InstanceId {
+        let unused = if let Purpose::Ahead { unused } = purpose { unused } else { None };
         let is_provisioned = self.is_below_minimum(self.functions.peek(function.0.index));
         let f = self.functions.at(function.0.index);
         let (epoch, memory_mib) = (f.epoch, f.spec.memory_mib);
@@ -121,7 +124,8 @@ impl Pool {
             links: Links::NONE,
             memory_mib,
             is_provisioned,
-            is_prewarmed: purpose == Purpose::Prewarmed,
+            is_prewarmed: purpose != Purpose::Demand,
+            unused,
             bag_at: 0,
             served: 0,
             idle_since: now,

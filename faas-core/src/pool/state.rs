@@ -22,6 +22,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -182,6 +183,8 @@ pub(super) struct Slot {
     pub(super) is_provisioned: bool,
     /// It was started ahead of demand and has not served yet.
     pub(super) is_prewarmed: bool,
+    /// How long it is kept at most if it never serves.
+    pub(super) unused: Option<Duration>,
     /// Its place in its function's `bag`.
     pub(super) bag_at: u32,
     /// Invocations that it has served or serves. Before it is ready, when its start began is in `idle_since`.
@@ -212,7 +215,10 @@ pub(super) enum Purpose {
     /// Somebody waits for it, or its function must have it.
     Demand,
     /// Somebody may come.
-    Prewarmed,
+    Ahead {
+        /// How long it is kept at most until they do.
+        unused: Option<Duration>,
+    },
 }
 
 /// An invocation that waits.

@@ -139,6 +139,8 @@ pub enum Effect {
         instance: InstanceId,
         /// What it is to serve.
         function: FunctionId,
+        /// [`Pool::prewarm`](super::Pool::prewarm) or a policy wants it: nobody waits for it yet.
+        is_ahead: bool,
     },
     /// Run the invocation that holds this ticket; then say `release`.
     Run {

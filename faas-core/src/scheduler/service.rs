@@ -4,6 +4,7 @@ use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tower::Service;
@@ -51,7 +52,14 @@ impl Scheduler {
     /// it does not: no need, no free room, no such function, or as many as may be
     /// ([`Limits::max_prewarmed`](crate::pool::Limits::max_prewarmed)) wait for their first invocation already.
     pub fn prewarm(&self, name: &str) -> bool {
-        self.shared.prewarm(name)
+        self.shared.prewarm(name, None)
+    }
+
+    /// As [`Scheduler::prewarm`], on a hint that is soon proved or not, such as the name in a TLS ClientHello
+    /// ([`knock`](crate::knock) says how many of those to follow). If it has served nobody `unused` after it became ready,
+    /// the instance is let go, even if the policy would keep it longer.
+    pub fn prewarm_for(&self, name: &str, unused: Duration) -> bool {
+        self.shared.prewarm(name, Some(unused))
     }
 
     /// The newest generation of a function.

@@ -78,6 +78,8 @@ struct Errands {
     failure: Option<InvocationError>,
     /// How many that failed.
     failed: usize,
+    /// What nobody waits for yet.
+    ahead: Vec<Arc<FunctionSpec>>,
     started: Vec<(Arc<FunctionSpec>, Duration)>,
     stopped: Vec<(Entry, StopReason, Option<Time>)>,
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
@@ -150,10 +152,13 @@ impl Shared {
         old.is_some()
     }
 
-    pub(super) fn prewarm(self: &Arc<Self>, name: &str) -> bool {
+    pub(super) fn prewarm(self: &Arc<Self>, name: &str, unused: Option<Duration>) -> bool {
         self.step(|core, now, errands| {
-            let function = core.pool.find(name);
-            function.is_some_and(|function| core.pool.prewarm(now, function, &mut errands.effects))
+            let Some(function) = core.pool.find(name) else { return false };
+            match unused {
+                None => core.pool.prewarm(now, function, &mut errands.effects),
+                Some(unused) => core.pool.prewarm_for(now, function, unused, &mut errands.effects),
+            }
         })
     }
 
@@ -268,10 +273,13 @@ impl Core {
     /// Brings the tables in line with one of the pool's effects.
     fn apply(&mut self, shared: &Arc<Shared>, now: Time, effect: Effect, errands: &mut Errands) {
         match effect {
-            Effect::Start { instance: id, function } => {
+            Effect::Start { instance: id, function, is_ahead } => {
                 let Deployment { spec, sandbox } = self.deployments[function.index()]
                     .clone()
                     .expect("only deployed functions start instances");
+                if is_ahead {
+                    errands.ahead.push(spec.clone());
+                }
                 let at_once = sandbox.start_at_once();
                 let start = at_once.is_none().then(|| shared.spawn_start(id, sandbox));
                 put(&mut self.instances, id.index(), Entry { spec, instance: None, init: None, start });
@@ -333,6 +341,9 @@ impl Core {
 
 impl Errands {
     fn run(self, shared: &Shared) {
+        for spec in &self.ahead {
+            shared.observe(&Transition::StartingAhead { spec });
+        }
         for (spec, took) in &self.started {
             shared.observe(&Transition::Started { spec, took: *took });
         }

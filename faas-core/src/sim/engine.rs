@@ -207,7 +207,7 @@ impl Engine {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Start { instance, function } => {
+                Effect::Start { instance, function, .. } => {
                     let app = self.app_of[function.index()];
                     let slot = Slot { app, serving: 0, idle_since: None };
                     match self.slots.get_mut(instance.index()) {

@@ -29,7 +29,8 @@ use crate::{
     clock::{Clock as _, SharedClock, Time},
     delivery::{self, Courier, MemoryJournal},
     function::{Definition, definitions},
-    invocation::{End, Invocation, Piece, Record, ReplyBody, Tally},
+    invocation::{End, FunctionSpec, Invocation, Piece, Record, ReplyBody, Tally},
+    sandbox::Sandbox,
     scheduler::{Config, Deployment, Scheduler, Snapshot},
     stack,
     transition::SharedObserver,
@@ -112,21 +113,32 @@ impl Cloud {
 
     #[track_caller]
     fn deploy_definition(&self, definition: &'static Definition) {
-        let setup = &self.shared.setup;
         let entries = manifest::parse(definition.manifest.as_bytes()).expect("written by #[function]");
-        let mut spec = match setup.profile.spec(&entries[0]) {
+        self.deploy_entry(&entries[0], |spec| {
+            Arc::new(native(definition, spec.clone(), self.clock(), self.shared.trouble.clone()))
+        });
+    }
+
+    /// Deploys what `sandbox` makes of a function's settings.
+    #[track_caller]
+    pub(crate) fn deploy_entry(
+        &self,
+        entry: &manifest::Entry,
+        sandbox: impl FnOnce(&Arc<FunctionSpec>) -> Arc<dyn Sandbox>,
+    ) {
+        let setup = &self.shared.setup;
+        let mut spec = match setup.profile.spec(entry) {
             Ok(spec) => spec,
             Err(unsupported) => panic!("{unsupported}"),
         };
-        spec.generation = self.scheduler.spec(definition.name).map_or(1, |before| before.generation + 1);
+        spec.generation = self.scheduler.spec(&entry.name).map_or(1, |before| before.generation + 1);
         if let Some(configure) = setup.configure {
             configure(&mut spec);
         }
-        let (spec, clock) = (Arc::new(spec), self.clock());
-        let trouble = self.shared.trouble.clone();
-        let inner = native(definition, spec.clone(), clock.clone(), trouble.clone());
-        let sandbox = Arc::new(Slowly { inner, takes: setup.start_takes(), clock, trouble });
-        self.scheduler.deploy(Deployment { spec, sandbox });
+        let spec = Arc::new(spec);
+        let (inner, takes) = (sandbox(&spec), setup.start_takes());
+        let sandbox = Slowly { inner, takes, clock: self.clock(), trouble: self.shared.trouble.clone() };
+        self.scheduler.deploy(Deployment { spec, sandbox: Arc::new(sandbox) });
     }
 
     /// Invokes a function with an empty GET of `/`, and waits for its reply.
@@ -254,8 +266,16 @@ impl Cloud {
         self.scheduler.snapshot()
     }
 
-    pub(super) fn clock(&self) -> SharedClock {
+    pub(crate) fn clock(&self) -> SharedClock {
         Arc::new(self.shared.run.clock.clone())
+    }
+
+    pub(crate) fn observer(&self) -> SharedObserver {
+        self.shared.journal.clone()
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.shared.setup.seed
     }
 }
 

@@ -27,6 +27,9 @@ impl Observer for Journal {
     fn observe(&self, transition: &Transition<'_>) {
         let text = match transition {
             Transition::Queued { function, depth } => format!("{function} queued as number {depth}"),
+            Transition::StartingAhead { spec } => {
+                format!("{}.{} is being started ahead", spec.name, spec.generation)
+            }
             Transition::Started { spec, took } => {
                 format!("{}.{} started in {} ms", spec.name, spec.generation, took.as_millis())
             }

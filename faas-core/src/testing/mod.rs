@@ -1,4 +1,4 @@
-//! Tests of functions under virtual time: real functions, natively, behind the real scheduler, warm pool and bill; only
+//! Tests of functions under virtual time: real functions, natively or as wasm, behind the real scheduler, warm pool and bill; only
 //! time is not real. An hour of keep-alive takes a millisecond, and the same seed gives the same transcript.
 //!
 //! For `[dev-dependencies]`, with the feature `testing`. It reads no clock, sleeps nowhere and opens no socket.
@@ -29,7 +29,8 @@
 //! cloud     functions, invocations, time        builder   profile, policy, seed, chaos
 //! events    what nobody waits for: retries, dead letters, schedules
 //! served    a #[function] as the scheduler's sandbox, with its start's latency and chaos
-//! journal   what was reported                   answer, bill   what a test asserts on
+//! modules   compiled modules, in the sandbox    answer, bill   what a test asserts on
+//! journal   what was reported
 //! ```
 
 mod answer;

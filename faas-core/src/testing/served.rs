@@ -39,7 +39,7 @@ impl Trouble {
 
 /// A sandbox whose starts take time, and may fail.
 pub(super) struct Slowly {
-    pub(super) inner: NativeSandbox,
+    pub(super) inner: Arc<dyn Sandbox>,
     pub(super) takes: Duration,
     pub(super) clock: SharedClock,
     pub(super) trouble: Trouble,

@@ -30,6 +30,32 @@ async fn a_prewarmed_instance_makes_the_first_invocation_warm() {
 }
 
 #[tokio::test]
+async fn a_hint_that_nobody_follows_costs_an_instance_for_a_while_and_nobody_money() {
+    let bench = Bench::new();
+    for name in ["hello", "other"] {
+        bench.deploy(FunctionSpec::new(name), bench.script("hi"));
+        assert!(bench.scheduler.prewarm_for(name, Duration::from_secs(10)));
+    }
+    assert!(!bench.scheduler.prewarm_for("nobody", Duration::from_secs(10)));
+    bench.run(Duration::from_secs(10)).await;
+    let call = bench.send("other").await;
+    bench.run(ms(200)).await;
+    let record = reply(call).await.record;
+    assert_eq!((record.start, record.usage.init_wall), (Some(Start::Warm), ms(0)));
+    assert_eq!(bench.standing("hello"), [0, 0, 0, 0, 0]);
+    bench.run(Duration::from_secs(59)).await;
+    assert_eq!(bench.standing("other"), [0, 1, 0, 0, 0], "who was asked for stays as long as any");
+    insta::assert_snapshot!(bench.told(), @r"
+    0 starting hello.1 ahead
+    0 starting other.1 ahead
+    100 started hello.1 in 100 ms
+    100 started other.1 in 100 ms
+    10010 finished #1 warm: 200
+    10100 stopped hello.1: Expired, idle since 100
+    ");
+}
+
+#[tokio::test]
 async fn who_comes_while_it_is_prewarmed_waits_for_what_is_left_of_the_start() {
     let bench = Bench::new();
     let script = bench.script("hi");
@@ -104,7 +130,10 @@ async fn observers_hear_of_starts_that_fail_though_nobody_waits() {
     bench.deploy(FunctionSpec::new("guess"), script.clone());
     assert!(bench.scheduler.prewarm("guess"));
     bench.run(ms(200)).await;
-    insta::assert_snapshot!(bench.told(), @"100 no start of guess.1, 0 waiting: the script lets starts fail");
+    insta::assert_snapshot!(bench.told(), @r"
+    0 starting guess.1 ahead
+    100 no start of guess.1, 0 waiting: the script lets starts fail
+    ");
 
     // one that a function must have is tried again after 1 s, 2 s and so on, each time told
     let kept = bench.script("hi");

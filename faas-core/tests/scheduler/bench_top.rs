@@ -34,6 +34,7 @@ impl Observer for Ledger {
     fn observe(&self, transition: &Transition<'_>) {
         let text = match transition {
             Transition::Queued { function, depth } => format!("queued {function} as number {depth}"),
+            Transition::StartingAhead { spec } => format!("starting {}.{} ahead", spec.name, spec.generation),
             Transition::Started { spec, took } => {
                 format!("started {}.{} in {} ms", spec.name, spec.generation, took.as_millis())
             }

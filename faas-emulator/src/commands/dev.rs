@@ -7,10 +7,13 @@ use std::{
     time::Duration,
 };
 
-use faas_core::budget::{Budget, Cap};
+use faas_core::{
+    budget::{Budget, Cap},
+    policy::PolicyKind,
+};
 use tokio::signal;
 
-use super::stderr_has_color;
+use super::{stderr_has_color, trust};
 use crate::{
     console::{Format, event::Event},
     error::Error,
@@ -19,7 +22,7 @@ use crate::{
     host::{DEFAULT_PROFILE, Host, Named, Scale, Setup},
     paths::{self, Running},
     reload::{load::Loader, project, session::Session},
-    trigger::http,
+    trigger::{http, tls},
 };
 
 /// Options of `faas dev`.
@@ -33,6 +36,12 @@ pub struct Options {
     /// The address to listen on: other machines reach the functions if it is not a loopback one
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDR")]
     host: IpAddr,
+    /// Speak TLS on that port, with certificates that `faas trust` is about
+    #[arg(long)]
+    tls: bool,
+    /// Start no instance for the function that a TLS handshake names, before its request has come
+    #[arg(long, requires = "tls")]
+    no_handshake_warming: bool,
     /// Whose limits and prices apply
     #[arg(long = "as", value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
     profile: String,
@@ -63,6 +72,10 @@ pub struct Options {
     /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
     #[arg(long, value_name = "NAME=N")]
     min_instances: Vec<Named<u32>>,
+    /// What keeps instances warm, if not what the profile's provider does: fixed:10m, random:5m-7m, hybrid, greedy-dual or
+    /// none. `faas simulate` knows the same
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<PolicyKind>,
     /// Start an instance this long before the clock calls a function that has a schedule, such as 5s; providers do not
     #[arg(long, value_name = "TIME", value_parser = events::duration)]
     warm_ahead: Option<Duration>,
@@ -115,6 +128,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         scale: options.scale(),
         budget: options.budget(),
         warm_ahead: options.warm_ahead,
+        policy: options.policy,
         ..Setup::new(options.profile.clone(), options.format(), out)
     })?;
     let result = serve(&options, &host).await;
@@ -132,7 +146,16 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     let addr = listener
         .local_addr()
         .map_err(|why| Error::failed(format!("the port that was taken cannot be named: {why}")))?;
-    console.say(Event::Listening { addr, profile: options.profile.clone() });
+    let authority = if options.tls { Some(trust::authority(clock.now()).await?) } else { None };
+    console.say(Event::Listening { addr, profile: options.profile.clone(), tls: options.tls });
+    let front = match authority {
+        Some((authority, told)) => {
+            told.into_iter().for_each(|told| console.say(Event::Notice(told)));
+            let (gateway, warms) = (host.gateway().clone(), !options.no_handshake_warming);
+            Some(tls::Front::new(authority, gateway, clock.clone(), console.clone(), warms)?)
+        }
+        None => None,
+    };
     if !addr.ip().is_loopback() {
         console.say(Event::Notice(format!("{addr} can be reached from other machines")));
     }
@@ -151,7 +174,8 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         () = interrupts.next() => return Ok(ExitCode::from(INTERRUPTED)),
     }
     let events = Events::start(host, &project, options.events).await;
-    let running = Running { url: format!("http://{addr}"), pid: std::process::id() };
+    let scheme = if options.tls { "https" } else { "http" };
+    let running = Running { url: format!("{scheme}://{addr}"), pid: std::process::id() };
     let announced = running.announce(&project);
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -159,7 +183,11 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         // dropped or sent, it is over
         let _ = stopped.await;
     };
-    let server = tokio::spawn(http::serve(listener, host.gateway().clone(), clock.clone(), stopped));
+    let (gateway, clock_of_server) = (host.gateway().clone(), clock.clone());
+    let server = match front {
+        Some(front) => tokio::spawn(tls::serve(listener, front, gateway, clock_of_server, stopped)),
+        None => tokio::spawn(http::serve(listener, gateway, clock_of_server, stopped)),
+    };
     let followed = async {
         if options.no_watch {
             return std::future::pending().await;

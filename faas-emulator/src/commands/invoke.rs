@@ -15,14 +15,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use crate::{
     console::Format,
     error::Error,
     gateway::{headers, routes::INVOKE_PREFIX},
     host::{DEFAULT_PROFILE, Host, Setup},
-    paths::Running,
+    paths::{Connection, Running},
     reload::{
         project::{self, Project},
         session::Session,
@@ -61,7 +60,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
     let request = request(&options)?;
     if options.profile.is_none()
         && let Some(running) = Running::find(&project)
-        && let Some(connection) = connect(&running).await
+        && let Some(connection) = running.connect().await
     {
         return ask(connection, request, &options.name, &running).await;
     }
@@ -111,13 +110,8 @@ fn read(data: &str) -> Result<Bytes, Error> {
     result.map(Bytes::from).map_err(|why| Error::bad_input(format!("{what} cannot be read: {why}")))
 }
 
-/// Reaches a server that has said it runs. It may be gone without having taken that back.
-async fn connect(running: &Running) -> Option<TcpStream> {
-    TcpStream::connect(running.url.strip_prefix("http://")?).await.ok()
-}
-
 async fn ask(
-    stream: TcpStream,
+    stream: Box<dyn Connection>,
     request: Request<Full<Bytes>>,
     name: &str,
     running: &Running,

@@ -10,6 +10,7 @@ pub mod list;
 pub mod new;
 pub mod profiles;
 pub mod simulate;
+pub mod trust;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -50,6 +51,8 @@ enum Command {
     Profiles(profiles::Options),
     /// Replay a trace under several keep-alive policies, and compare what they would have cost
     Simulate(simulate::Options),
+    /// Say how browsers and tools come to trust the certificates of `faas dev --tls`
+    Trust(trust::Options),
     /// Print completions for a shell
     Completions(completions::Options),
 }
@@ -69,6 +72,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Estimate(options) => estimate::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Profiles(options) => profiles::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Trust(options) => block_on(trust::run(options)).map(|()| ExitCode::SUCCESS),
         Command::Completions(options) => completions::run(&options).map(|()| ExitCode::SUCCESS),
     }
 }
@@ -78,6 +82,7 @@ fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Err
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(2))
+        .on_thread_start(faas_core::sandbox::wasmer::run_promptly)
         .enable_all()
         .build()
         .map_err(|why| Error::failed(format!("the operating system refuses threads: {why}")))?;

@@ -21,6 +21,8 @@ pub enum Event {
         addr: std::net::SocketAddr,
         /// Whose rules and prices apply.
         profile: String,
+        /// Whether it speaks TLS.
+        tls: bool,
     },
     /// A line of a build's progress.
     Progress(String),
@@ -54,6 +56,18 @@ pub enum Event {
         since_save: Duration,
         /// Cargo's share, if cargo ran.
         cargo: Option<Duration>,
+    },
+    /// An instance is being started that nobody waits for yet.
+    StartingAhead {
+        /// Its function.
+        function: String,
+        /// Its generation.
+        generation: u64,
+    },
+    /// A handshake named this function, and no instance was started for it: there have been many that nobody followed.
+    KnockIgnored {
+        /// The function.
+        function: String,
     },
     /// An instance is ready.
     Started {

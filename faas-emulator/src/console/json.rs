@@ -24,9 +24,9 @@ pub fn render(event: &Event) -> String {
 
 fn value(event: &Event) -> Value {
     match event {
-        Event::Listening { addr, profile } => json!({
+        Event::Listening { addr, profile, tls } => json!({
             "event": "listening",
-            "url": format!("http://{addr}"),
+            "url": format!("{}://{addr}", super::text::scheme(*tls)),
             "addr": addr.ip().to_string(),
             "port": addr.port(),
             "profile": profile,
@@ -55,6 +55,12 @@ fn value(event: &Event) -> Value {
             "cargo_ms": cargo.map(ms),
             "ours_ms": ms(since_save.saturating_sub(cargo.unwrap_or_default())),
         }),
+        Event::StartingAhead { function, generation } => json!({
+            "event": "starting_ahead",
+            "function": function,
+            "generation": generation,
+        }),
+        Event::KnockIgnored { function } => json!({ "event": "knock_ignored", "function": function }),
         Event::Started { function, generation, took } => json!({
             "event": "started",
             "function": function,
@@ -210,7 +216,13 @@ mod tests {
     fn every_event_is_one_object_on_one_line() {
         let millis = Duration::from_millis;
         let events = [
-            Event::Listening { addr: ([127, 0, 0, 1], 3000).into(), profile: "aws-lambda".into() },
+            Event::Listening {
+                addr: ([127, 0, 0, 1], 3000).into(),
+                profile: "aws-lambda".into(),
+                tls: false,
+            },
+            Event::StartingAhead { function: "hello".into(), generation: 1 },
+            Event::KnockIgnored { function: "hello".into() },
             Event::Built { functions: served(), cargo: None, ours: millis(21) },
             Event::BuildFailed { message: "error: expected `;`\n".into(), still_serving: false },
             Event::Reloaded {

@@ -40,8 +40,8 @@ impl Text {
 
     fn write(&mut self, out: &mut String, event: &Event) -> std::fmt::Result {
         match event {
-            Event::Listening { addr, profile } => {
-                writeln!(out, "{BOLD}http://{addr}{BOLD:#} {DIM}as {profile}{DIM:#}")
+            Event::Listening { addr, profile, tls } => {
+                writeln!(out, "{BOLD}{}://{addr}{BOLD:#} {DIM}as {profile}{DIM:#}", scheme(*tls))
             }
             Event::Progress(line) => writeln!(out, "{}", line.trim_end()),
             Event::Notice(text) => writeln!(out, "{WARN}{text}{WARN:#}"),
@@ -73,6 +73,7 @@ impl Text {
                 }
                 shares(out, *cargo, since_save.saturating_sub(cargo.unwrap_or_default()))
             }
+            Event::StartingAhead { .. } | Event::KnockIgnored { .. } => Ok(()),
             Event::Started { .. } | Event::Stopped { .. } => Ok(()),
             Event::Invocation(invoked) => self.invocation(out, invoked),
             Event::Provider(lines) => lines.iter().try_for_each(|line| writeln!(out, "{}", printable(line))),
@@ -275,6 +276,11 @@ fn write_bill(out: &mut String, bill: &Bill) -> std::fmt::Result {
     )
 }
 
+/// What an address begins with.
+pub(super) fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
+}
+
 /// Whose time it was.
 fn shares(out: &mut String, cargo: Option<Duration>, ours: Duration) -> std::fmt::Result {
     match cargo {
@@ -334,7 +340,11 @@ mod tests {
         let mut text = Text::default();
         let ms = Duration::from_millis;
         let events = [
-            Event::Listening { addr: ([127, 0, 0, 1], 3000).into(), profile: "aws-lambda".into() },
+            Event::Listening {
+                addr: ([127, 0, 0, 1], 3000).into(),
+                profile: "aws-lambda".into(),
+                tls: false,
+            },
             Event::Built { functions: served(), cargo: Some(ms(310)), ours: ms(97) },
             Event::Invocation(Box::new(invoked())),
             log("0123456789abcdef", "an order of 7"),

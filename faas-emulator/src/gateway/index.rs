@@ -21,17 +21,20 @@ pub fn text(routes: &Routes) -> String {
     text
 }
 
-/// The functions, for a browser: links.
-pub fn html(routes: &Routes) -> String {
+/// The functions, for a browser: links, by path and, if the port by which it came is known, by host name.
+pub fn html(routes: &Routes, port: Option<u16>) -> String {
     let mut rows = String::new();
     for e in routes.endpoints() {
         let path = escape(&e.path());
         // a pattern is no address
         let link = if path.contains('{') { path } else { format!("<a href=\"{path}\">{path}</a>") };
+        let name = escape(&e.entry.name);
+        let host = port.map_or_else(String::new, |port| {
+            format!("<td><a href=\"//{name}.localhost:{port}/\">{name}.localhost</a>")
+        });
         let _ = writeln!(
             rows,
-            "<tr><td>{}<td>{}<td>{link}<td>generation {}<td>{} MiB",
-            escape(&e.entry.name),
+            "<tr><td>{name}<td>{}<td>{link}{host}<td>generation {}<td>{} MiB",
             escape(e.method()),
             e.spec.generation,
             e.spec.memory_mib
@@ -78,10 +81,11 @@ mod tests {
 
     #[test]
     fn browsers_get_links_and_nothing_unescaped() {
-        let page = html(&routes());
+        let page = html(&routes(), Some(3000));
+        assert!(page.contains("<td><a href=\"//hello.localhost:3000/\">hello.localhost</a>"));
         assert!(page.contains("<a href=\"/hello\">/hello</a>"));
         assert!(page.contains("<td>/users/{id}<td>"));
         assert!(page.contains("/&lt;b&gt;&quot;") && !page.contains("<b>"));
-        assert!(html(&Routes::default()).contains("none is deployed"));
+        assert!(html(&Routes::default(), None).contains("none is deployed"));
     }
 }

@@ -1,6 +1,6 @@
 //! Between HTTP and invocations: finds the function, hands the request over, and makes a response of what comes back.
 //!
-//! - [`routes`]: which function; [`index`]: what is said where there is none.
+//! - [`routes`]: which function, by path; [`hosts`]: by name; [`index`]: what is said where there is none.
 //! - [`headers`], [`status`], [`body`]: the response.
 //! - `asynchronous`: requests that nobody waits for. [`ids`]: request ids.
 //!
@@ -10,12 +10,16 @@
 mod asynchronous;
 pub mod body;
 pub mod headers;
+pub mod hosts;
 pub mod ids;
 pub mod index;
 pub mod routes;
 pub mod status;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -40,7 +44,7 @@ use tower::{Layer as _, Service as _};
 use self::{
     body::ReplyBody,
     ids::Ids,
-    routes::{Endpoint, Found, Routes},
+    routes::{Endpoint, Found, OWN_PREFIX, Routes},
     status::Speaks,
 };
 use crate::meter::Meter;
@@ -104,6 +108,18 @@ impl Gateway {
         self.routes.load_full()
     }
 
+    /// The function that a host name stands for.
+    pub fn function_of_host(&self, host: &str) -> Option<Arc<str>> {
+        let routes = self.routes.load();
+        routes.on_host(hosts::label_of(host)?).map(|endpoint| endpoint.spec.name.clone())
+    }
+
+    /// Starts an instance of a function for a request that may be on its way; see
+    /// [`Scheduler::prewarm_for`].
+    pub fn prewarm_for(&self, function: &str, unused: Duration) -> bool {
+        self.scheduler.prewarm_for(function, unused)
+    }
+
     /// Answers a request. Dropping the future cancels the invocation.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<ReplyBody>
     where
@@ -118,7 +134,7 @@ impl Gateway {
         }
         let (endpoint, strip) = {
             let routes = self.routes.load();
-            match routes.find(request.method(), request.uri().path()) {
+            match find(&routes, &request) {
                 Found::Endpoint { endpoint, strip } => (endpoint.clone(), strip),
                 Found::OtherMethods(allow) => return other_methods(&request, allow),
                 Found::Nothing => return nothing(&request, &routes),
@@ -204,6 +220,17 @@ fn json(data: &impl serde::Serialize) -> Response<ReplyBody> {
     response
 }
 
+/// By host name where that is one of ours, else by path. What is the emulator's own is so on every host.
+fn find<'a, B>(routes: &'a Routes, request: &Request<B>) -> Found<'a> {
+    let path = request.uri().path();
+    match hosts::label(request).filter(|_| !path.starts_with(OWN_PREFIX)) {
+        Some(label) => {
+            routes.on_host(label).map_or(Found::Nothing, |endpoint| Found::Endpoint { endpoint, strip: 0 })
+        }
+        None => routes.find(request.method(), path),
+    }
+}
+
 /// Whether the endpoint that was found is the generation that replied: a reload may have come between.
 fn is_of(record: &Record, endpoint: &Endpoint) -> bool {
     record.spec.as_ref().is_some_and(|spec| spec.generation == endpoint.spec.generation)
@@ -270,7 +297,8 @@ fn other_methods<B>(request: &Request<B>, allow: &HeaderValue) -> Response<Reply
 
 /// No function answers here: the list of those there are.
 fn nothing<B>(request: &Request<B>, routes: &Routes) -> Response<ReplyBody> {
-    let is_index = request.uri().path() == "/";
+    let host = hosts::label(request);
+    let is_index = request.uri().path() == "/" && host.is_none();
     let status = if is_index { StatusCode::OK } else { StatusCode::NOT_FOUND };
     let accepts_html = request
         .headers()
@@ -278,18 +306,29 @@ fn nothing<B>(request: &Request<B>, routes: &Routes) -> Response<ReplyBody> {
         .and_then(|v| v.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
     if accepts_html {
-        let mut response = Response::new(ReplyBody::Whole(index::html(routes).into()));
+        let mut response = Response::new(ReplyBody::Whole(index::html(routes, port(request)).into()));
         *response.status_mut() = status;
         let html = HeaderValue::from_static("text/html; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, html);
         return response;
     }
     let list = index::text(routes);
-    if is_index {
-        plain(status, list)
-    } else {
-        plain(status, format!("no function answers {}\n{list}", request.uri().path()))
+    match host {
+        _ if is_index => plain(status, list),
+        Some(name) => {
+            plain(status, format!("no function is called `{name}`, as in {name}.localhost\n{list}"))
+        }
+        None => plain(status, format!("no function answers {}\n{list}", request.uri().path())),
     }
+}
+
+/// The port by which the client came, if it came to `localhost`: by the same it reaches the names below.
+fn port<B>(request: &Request<B>) -> Option<u16> {
+    let header = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
+    let authority = request.uri().authority().cloned().or_else(header)?;
+    let host = authority.host();
+    let is_here = host.eq_ignore_ascii_case("localhost") || host == "127.0.0.1" || host == "[::1]";
+    authority.port_u16().filter(|_| is_here || hosts::label_of(host).is_some())
 }
 
 fn plain(status: StatusCode, text: String) -> Response<ReplyBody> {

@@ -2,7 +2,8 @@
 //!
 //! A function with a `route` is matched as the route says and sees the path as it came. One without is mounted at
 //! `/<name>` with everything below it, and sees the path without that prefix, as behind a function URL of its own.
-//! Several functions may share one pattern if each names a method of its own. Pure.
+//! Several functions may share one pattern if each names a method of its own. By host name ([`super::hosts`]) a function is
+//! reached with every path and method, whatever its route. Pure.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -243,6 +244,11 @@ impl Routes {
         self.endpoints.iter().find(|e| e.entry.name == name)
     }
 
+    /// The function that is called so in a host name, where case means nothing.
+    pub fn on_host(&self, label: &str) -> Option<&Arc<Endpoint>> {
+        self.named(label).or_else(|| self.endpoints.iter().find(|e| e.entry.name.eq_ignore_ascii_case(label)))
+    }
+
     /// Every function, sorted by name.
     pub fn endpoints(&self) -> &[Arc<Endpoint>] {
         &self.endpoints
@@ -344,6 +350,18 @@ pub(crate) mod tests {
         assert_eq!(find(&routes, "POST", "/_faas/invoke/user"), "user sees ");
         assert_eq!(find(&routes, "POST", "/_faas/invoke/user/users/7"), "user sees /users/7");
         assert_eq!(find(&routes, "POST", "/_faas/invoke/nobody"), "404");
+    }
+
+    #[test]
+    fn any_function_can_be_reached_by_host_name() {
+        let routes =
+            routes(&[("user", Some("GET"), Some("/users/{id}")), ("Up", None, None), ("up", None, None)])
+                .expect("no conflict");
+        let on_host = |label| routes.on_host(label).map(|e| e.entry.name.as_str());
+        assert_eq!(on_host("user"), Some("user"));
+        assert_eq!(on_host("USER"), Some("user"));
+        assert_eq!((on_host("up"), on_host("Up")), (Some("up"), Some("Up")), "the exact name goes first");
+        assert_eq!((on_host("a.user"), on_host("nobody")), (None, None));
     }
 
     #[test]

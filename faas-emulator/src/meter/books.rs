@@ -1,5 +1,5 @@
-//! What the meter counts: a ledger for the session's own profile and one for every built-in one, so that the same
-//! invocations can be compared, rounded as each provider rounds. Pure.
+//! What the meter counts: a ledger for the session's own profile, and the same invocations side by side under every
+//! built-in one, rounded as each provider rounds. Pure.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,11 +7,12 @@ use std::{
 };
 
 use faas_core::{
-    billing::{Charge, Instances, Ledger, Marginal, Quantities},
+    billing::{Charge, Instances, Ledger, Marginal, Quantities, SideBySide},
     clock::Time,
     invocation::{End, Record, Start},
     profile::Profile,
 };
+use rust_decimal::Decimal;
 
 use super::session::{Load, Session};
 
@@ -27,19 +28,14 @@ pub(super) struct Books {
     began: Time,
     ledger: Ledger,
     instances: Instances,
-    others: Vec<Other>,
+    /// What is billed until now, for who is told after each invocation: a sum of exact prices.
+    total_usd: Decimal,
+    others: SideBySide,
     functions: BTreeMap<Arc<str>, Load>,
     /// What was billed for invocations whose reply is on its way, where it depends on what else ran.
     charges: HashMap<Arc<str>, Charge>,
     second: (u64, u64),
     peak_rps: u64,
-}
-
-#[derive(Debug)]
-struct Other {
-    profile: Profile,
-    ledger: Ledger,
-    instances: Instances,
 }
 
 impl Books {
@@ -48,15 +44,15 @@ impl Books {
             .filter(|name| *name != profile.name)
             .filter_map(|name| Profile::named(name).ok())
             // servers are paid for being there, whatever ran
-            .filter(|other| other.billing.servers.is_none())
-            .map(|profile| Other { profile, ledger: Ledger::default(), instances: Instances::default() })
-            .collect();
+            .filter(|other| other.billing.servers.is_none());
+        let others = SideBySide::new(others);
         Books {
             profile,
             named,
             began,
             ledger: Ledger::default(),
             instances: Instances::default(),
+            total_usd: Decimal::ZERO,
             others,
             functions: BTreeMap::new(),
             charges: HashMap::new(),
@@ -65,26 +61,24 @@ impl Books {
         }
     }
 
-    /// Adds an invocation that has ended; what it is billed, and what all have used.
-    pub(super) fn add(&mut self, record: &Record) -> (Charge, Quantities) {
+    /// Adds an invocation that has ended; what it is billed, and what all are.
+    pub(super) fn add(&mut self, record: &Record) -> (Charge, Decimal) {
         self.load(record);
         let Marginal { charge, refund } = self.instances.bill(&self.profile, record);
         self.ledger.add(&record.function, charge.quantities);
-        self.ledger.refund(&record.function, refund);
-        if record.start.is_some() {
-            for other in &mut self.others {
-                let (quantities, refund) = other.instances.count(&other.profile, record);
-                other.ledger.add(&record.function, quantities);
-                other.ledger.refund(&record.function, refund);
-            }
+        self.total_usd += charge.cost_usd;
+        if refund != Quantities::default() {
+            self.ledger.refund(&record.function, refund);
+            self.total_usd -= self.profile.billing.amount_usd(&refund);
         }
+        self.others.add(record);
         if self.profile.bills_instances() && record.end != End::Cancelled {
             if self.charges.len() >= CHARGES_KEPT {
                 self.charges.clear();
             }
             self.charges.insert(record.id.clone(), charge);
         }
-        (charge, *self.ledger.total())
+        (charge, self.total_usd)
     }
 
     fn load(&mut self, record: &Record) {
@@ -119,10 +113,12 @@ impl Books {
     }
 
     pub(super) fn session(&self, now: Time) -> Session {
-        let of = |ledger: &Ledger| ledger.functions().map(|(name, used)| (name.to_string(), *used)).collect();
-        let mut billed: BTreeMap<String, BTreeMap<String, Quantities>> =
-            self.others.iter().map(|other| (other.profile.name.clone(), of(&other.ledger))).collect();
-        billed.insert(self.profile.name.clone(), of(&self.ledger));
+        let others = self.others.profiles().map(|(profile, functions)| {
+            (profile.name.clone(), functions.map(|(name, used)| (name.to_string(), used)).collect())
+        });
+        let mut billed: BTreeMap<String, BTreeMap<String, Quantities>> = others.collect();
+        let own = self.ledger.functions().map(|(name, used)| (name.to_string(), *used));
+        billed.insert(self.profile.name.clone(), own.collect());
         Session {
             profile: self.named.clone(),
             observed_ms: u64::try_from(now.since(self.began).as_millis()).unwrap_or(u64::MAX),

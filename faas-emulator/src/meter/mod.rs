@@ -105,9 +105,8 @@ impl Meter {
     }
 
     fn ended(&self, record: &Record) {
-        let (charge, total) = self.books.lock().add(record);
+        let (charge, total_usd) = self.books.lock().add(record);
         self.spent(record, charge.cost_usd);
-        let total_usd = self.profile.billing.amount_usd(&total);
         self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
     }
 }
@@ -118,6 +117,10 @@ impl Observer for Meter {
             Transition::Finished(record) => self.ended(record),
             Transition::Log(line) => self.console.log(line),
             Transition::Event(progress) => self.console.delivery(progress),
+            Transition::StartingAhead { spec } => self.console.detail(|| Event::StartingAhead {
+                function: spec.name.to_string(),
+                generation: spec.generation,
+            }),
             Transition::Started { spec, took } => self.console.detail(|| Event::Started {
                 function: spec.name.to_string(),
                 generation: spec.generation,

@@ -15,8 +15,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 
+use super::tls::warming::Knocked;
 use crate::{error::Error, gateway::Gateway};
 
 /// After an error of the operating system (no file descriptors left) so long until the next try.
@@ -57,18 +61,26 @@ pub async fn serve(
     clock: SharedClock,
     stop: impl Future<Output = ()>,
 ) -> GracefulShutdown {
-    // no timer: it would be armed for each request, against clients that trickle, of whom a laptop has none
-    let server = auto::Builder::new(TokioExecutor::new());
-    let graceful = GracefulShutdown::new();
+    let connections = Connections::new(gateway);
     tokio::pin!(stop);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
-            () = &mut stop => return graceful,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => spawn(&server, &graceful, stream, gateway.clone()),
+            () = &mut stop => return connections.graceful(),
+            stream = accept(&listener, &clock) => connections.spawn(stream, None),
+        }
+    }
+}
+
+/// The next client. May be dropped while it waits.
+pub(super) async fn accept(listener: &TcpListener, clock: &SharedClock) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // replies are written whole: waiting for more to send would only delay them
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
             // the client left before it was let in
             Err(why) if is_of_one_connection(&why) => {}
             Err(_) => clock.sleep_until(clock.now() + BREATH).await,
@@ -76,24 +88,45 @@ pub async fn serve(
     }
 }
 
-fn spawn(
-    server: &auto::Builder<TokioExecutor>,
-    graceful: &GracefulShutdown,
-    stream: TcpStream,
+/// Connections that are being served.
+pub(super) struct Connections {
+    server: auto::Builder<TokioExecutor>,
+    graceful: GracefulShutdown,
     gateway: Arc<Gateway>,
-) {
-    // replies are written whole: waiting for more to send would only delay them
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, std::convert::Infallible>(gateway.handle(request).await) }
-    });
-    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        // a client that left, or spoke no HTTP: its invocations are told as cancelled, there is nobody else to tell
-        let _ = connection.await;
-    });
+}
+
+impl Connections {
+    pub(super) fn new(gateway: Arc<Gateway>) -> Self {
+        // no timer: it would be armed for each request, against clients that trickle, of whom a laptop has none
+        let server = auto::Builder::new(TokioExecutor::new());
+        Connections { server, graceful: GracefulShutdown::new(), gateway }
+    }
+
+    /// Serves a client. `knocked` is told of its requests.
+    pub(super) fn spawn<S>(&self, stream: S, knocked: Option<Knocked>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (gateway, knocked) = (self.gateway.clone(), knocked.map(Arc::new));
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            if let Some(knocked) = &knocked {
+                knocked.followed_by(&request);
+            }
+            let gateway = gateway.clone();
+            async move { Ok::<_, std::convert::Infallible>(gateway.handle(request).await) }
+        });
+        let connection = self.server.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = self.graceful.watch(connection);
+        tokio::spawn(async move {
+            // a client that left, or spoke no HTTP: its invocations are told as cancelled, there is nobody else to tell
+            let _ = connection.await;
+        });
+    }
+
+    /// Those that are open.
+    pub(super) fn graceful(self) -> GracefulShutdown {
+        self.graceful
+    }
 }
 
 fn is_of_one_connection(why: &io::Error) -> bool {

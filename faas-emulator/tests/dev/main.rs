@@ -1,13 +1,19 @@
 //! The `faas` command as its users have it: real processes, real sockets, real cargo, real compiled guests.
 
+mod agreement;
 mod bad_input;
 mod billing;
+mod browser;
 mod clients;
 mod commands;
 mod events;
+mod hosts;
 mod misbehaving;
 mod profiles;
 mod reloading;
 mod serving;
 mod stopping;
 mod support;
+mod tls;
+mod tls_client;
+mod warming;

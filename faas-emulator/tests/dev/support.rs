@@ -34,12 +34,18 @@ pub(crate) fn faas() -> Command {
     let mut faas = Command::new(env!("CARGO_BIN_EXE_faas"));
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR"));
     faas.env("FAAS_CACHE_DIR", shared.join("cache"))
+        .env("FAAS_DATA_DIR", data_dir())
         // dependencies are built once for all tests: their projects have names of their own
         .env("CARGO_TARGET_DIR", shared.join("functions"))
         .env("CARGO_TERM_PROGRESS_WHEN", "never")
         .env_remove("RUST_BACKTRACE")
         .env_remove("CARGO_INCREMENTAL");
     faas
+}
+
+/// Where all tests have their certificate authority.
+pub(crate) fn data_dir() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("data")
 }
 
 /// Runs it to its end.
@@ -160,7 +166,8 @@ impl Dev {
         let first = dev.next("the first event");
         assert_eq!(first["event"], "listening", "the first event names the address: {first}");
         let url = first["url"].as_str().expect("a string");
-        dev.addr = url.strip_prefix("http://").expect("it is one").parse().expect("an address");
+        let (_, addr) = url.split_once("://").expect("it is one");
+        dev.addr = addr.parse().expect("an address");
         dev
     }
 

@@ -107,6 +107,33 @@ fn an_instance_started_ahead_makes_the_first_invocation_warm() {
 }
 
 #[test]
+fn a_guess_is_let_go_soon_and_one_that_was_right_stays_as_long_as_any() {
+    let mut hand = Hand::new(ROOMY, FixedTtl(Duration::from_secs(600)));
+    let [wrong, right] = ["wrong", "right"].map(|name| hand.deploy(spec(name, 1)));
+    for f in [wrong, right] {
+        assert!(hand.pool.prewarm_for(hand.now, f, Duration::from_secs(10), &mut hand.effects));
+    }
+    // the start itself does not count
+    let started = hand.start_all(30);
+    hand.pass(9);
+    hand.call(right, 1);
+    assert_eq!(hand.stops(), []);
+    hand.pass(2);
+    assert_eq!(hand.stops(), [(started[0], StopReason::Expired)]);
+    hand.pass(597);
+    assert_eq!(hand.stops(), []);
+    hand.pass(2);
+    assert_eq!(hand.stops(), [(started[1], StopReason::Expired)]);
+    // nor is it kept longer than the policy would
+    let mut hand = Hand::new(ROOMY, FixedTtl(Duration::from_secs(5)));
+    let f = hand.deploy(spec("f", 1));
+    assert!(hand.pool.prewarm_for(hand.now, f, Duration::from_secs(10), &mut hand.effects));
+    let started = hand.start_all(1);
+    hand.pass(6);
+    assert_eq!(hand.stops(), [(started[0], StopReason::Expired)]);
+}
+
+#[test]
 fn what_is_started_ahead_is_bounded_and_evicts_nobody() {
     let mut hand = Hand::new(Limits { max_instances: 3, max_prewarmed: 2, ..ROOMY }, UntilEvicted);
     let all: Vec<_> = ["a", "b", "c", "d"].map(|name| hand.deploy(spec(name, 1))).into();

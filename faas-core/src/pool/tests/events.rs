@@ -24,7 +24,7 @@ pub(super) enum Event {
     Pass(u64),
     Deploy { function: usize, spec: FunctionSpec },
     Retire(usize),
-    Prewarm(usize),
+    Prewarm { function: usize, unused: Option<Duration> },
     Shutdown,
 }
 
@@ -104,7 +104,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         2 => any.prop_map(Event::Cancel),
         4 => (0..40_u64).prop_map(Event::Pass),
         2 => (0..3_usize, spec()).prop_map(|(function, spec)| Event::Deploy { function, spec }),
-        2 => (0..3_usize).prop_map(Event::Prewarm),
+        2 => (0..3_usize, prop::option::of((5..80_u64).prop_map(Duration::from_millis)))
+            .prop_map(|(function, unused)| Event::Prewarm { function, unused }),
         1 => (0..3_usize).prop_map(Event::Retire),
     ]
 }

@@ -6,6 +6,7 @@
 mod ahead;
 mod bucket;
 mod events;
+mod model;
 mod scale;
 mod world;
 

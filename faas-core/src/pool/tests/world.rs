@@ -11,6 +11,7 @@ use std::{
 
 use super::bucket::Bucket;
 use super::events::{Event, Keeper, Setup};
+use super::model::{InstanceModel, TicketModel};
 use crate::pool::*;
 use crate::{
     abi::manifest::Isolation,
@@ -24,29 +25,6 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 pub(super) const KEEP_ALIVE: Duration = Duration::from_millis(50);
 pub(super) const LIMITS: Limits =
     Limits { max_instances: 4, max_queued: 2, max_wait: Duration::from_millis(30), ..Limits::LAPTOP };
-
-#[derive(Debug)]
-struct InstanceModel {
-    memory_mib: u32,
-    /// Its function must have it.
-    is_provisioned: bool,
-    /// Somebody asked for it ahead of demand, and it has not served.
-    is_prewarmed: bool,
-    function: FunctionId,
-    generation: u64,
-    is_started: bool,
-    is_condemned: bool,
-    serving: u32,
-    has_served: bool,
-    idle_since: Time,
-}
-
-#[derive(Debug)]
-struct TicketModel {
-    function: FunctionId,
-    is_forced: bool,
-    arrived: Time,
-}
 
 pub(super) struct World {
     pub(super) pool: Pool,
@@ -92,7 +70,7 @@ impl World {
 
     pub(super) fn happen(&mut self, event: Event) {
         let mut effects = Vec::new();
-        let (mut failing, mut is_prewarm) = (None, false);
+        let (mut failing, mut prewarm) = (None, None);
         match event {
             Event::Acquire { function, force_cold } => {
                 let Some(function) = self.pool.find(NAMES[function]) else { return };
@@ -166,10 +144,13 @@ impl World {
                 assert!(self.pool.retire(self.now, id, &mut effects));
                 assert!(!self.waiting.values().any(|w| w.function == id) || !effects.is_empty());
             }
-            Event::Prewarm(function) => {
+            Event::Prewarm { function, unused } => {
                 let Some(id) = self.pool.find(NAMES[function]) else { return };
-                let has_started = self.pool.prewarm(self.now, id, &mut effects);
-                is_prewarm = has_started;
+                let has_started = match unused {
+                    None => self.pool.prewarm(self.now, id, &mut effects),
+                    Some(unused) => self.pool.prewarm_for(self.now, id, unused, &mut effects),
+                };
+                prewarm = Some(unused);
                 assert_eq!(effects.len(), usize::from(has_started), "nothing else happens for it");
             }
             Event::Shutdown => {
@@ -178,14 +159,16 @@ impl World {
             }
         }
         for effect in effects {
-            self.follow(effect, failing, is_prewarm);
+            self.follow(effect, failing, prewarm);
         }
         self.check();
     }
 
-    fn follow(&mut self, effect: Effect, failing: Option<InstanceId>, is_prewarm: bool) {
+    fn follow(&mut self, effect: Effect, failing: Option<InstanceId>, prewarm: Option<Option<Duration>>) {
         match effect {
-            Effect::Start { instance, function } => {
+            Effect::Start { instance, function, is_ahead } => {
+                let warms = prewarm.is_some() || (is_ahead && self.setup.keeper == Keeper::Restless);
+                assert_eq!(is_ahead, warms, "a start says whether somebody waits for it");
                 let spec = &self.specs[&function];
                 let own = self.instances.values().filter(|i| i.function == function).count();
                 assert!(
@@ -208,7 +191,8 @@ impl World {
                 let model = InstanceModel {
                     memory_mib: spec.memory_mib,
                     is_provisioned,
-                    is_prewarmed: is_prewarm,
+                    is_prewarmed: is_ahead,
+                    unused: prewarm.flatten(),
                     function,
                     generation: spec.generation,
                     is_started: false,
@@ -248,10 +232,11 @@ impl World {
                 assert_eq!(model.serving, 0, "no instance stops under an invocation");
                 if reason == StopReason::Expired {
                     assert!(!model.is_provisioned, "what must be does not expire");
+                    let unused = model.unused.filter(|_| !model.has_served);
+                    let is_over = |keep| self.now - model.idle_since >= keep;
                     match self.setup.keeper {
-                        Keeper::Fixed => {
-                            assert!(self.now - model.idle_since >= KEEP_ALIVE, "keep-alive is kept");
-                        }
+                        _ if unused.is_some_and(is_over) => {}
+                        Keeper::Fixed => assert!(is_over(KEEP_ALIVE), "keep-alive is kept"),
                         Keeper::Restless => {}
                         other => panic!("nothing expires under {other:?}"),
                     }
@@ -360,13 +345,13 @@ impl World {
             !wanting || has_blocked,
             "nobody waits for room, and no minimum is missed, but for who cannot be given any and those behind"
         );
-        if self.setup.keeper == Keeper::Fixed {
-            let next = self.pool.next_deadline().unwrap_or(Time::from_unix_nanos(u64::MAX));
-            let idle =
-                self.instances.values().filter(|i| i.is_started && i.serving == 0 && !i.is_provisioned);
-            for idle in idle {
-                assert!(next <= idle.idle_since + KEEP_ALIVE, "no keep-alive is forgotten");
-            }
+        let next = self.pool.next_deadline().unwrap_or(Time::from_unix_nanos(u64::MAX));
+        let idle = self.instances.values().filter(|i| i.is_started && i.serving == 0 && !i.is_provisioned);
+        for idle in idle {
+            let unused = idle.unused.filter(|_| !idle.has_served);
+            let keep = (self.setup.keeper == Keeper::Fixed).then_some(KEEP_ALIVE);
+            let until = keep.into_iter().chain(unused).min().map(|keep| idle.idle_since + keep);
+            assert!(until.is_none_or(|until| next <= until), "no keep-alive is forgotten");
         }
     }
 

@@ -10,13 +10,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Pace;
+
 /// How much too much a poll may be found to have used.
 pub(super) const SLACK: Duration = Duration::from_micros(100);
 
-/// Measures the CPU time that the calling thread uses from now on.
+/// Measures the CPU time that the calling thread uses from now on; in virtual time, in which computing takes none, nothing.
 #[derive(Debug)]
-pub(super) struct Stopwatch {
-    began: Instant,
+pub(super) struct Stopwatch(Option<Began>);
+
+#[derive(Debug)]
+struct Began {
+    at: Instant,
     /// CPU time of the thread at some moment in the [`SLACK`] before.
     cpu_before: Duration,
 }
@@ -38,7 +43,10 @@ impl Stopwatch {
         clippy::disallowed_methods,
         reason = "what a poll costs is real time, whatever clock the guest sees"
     )]
-    pub(super) fn start() -> Self {
+    pub(super) fn start(pace: Pace) -> Self {
+        if pace == Pace::Virtual {
+            return Stopwatch(None);
+        }
         let began = Instant::now();
         let last = match LAST.get() {
             Some(last) if began.duration_since(last.at) < SLACK => last,
@@ -48,13 +56,14 @@ impl Stopwatch {
                 now
             }
         };
-        Stopwatch { began, cpu_before: last.cpu }
+        Stopwatch(Some(Began { at: began, cpu_before: last.cpu }))
     }
 
     /// CPU time since the start. To be asked on the same thread.
     pub(super) fn elapsed(&self) -> Duration {
-        let wall = self.began.elapsed();
-        if wall < SLACK { wall } else { wall.min(thread_time().saturating_sub(self.cpu_before)) }
+        let Some(Began { at, cpu_before }) = &self.0 else { return Duration::ZERO };
+        let wall = at.elapsed();
+        if wall < SLACK { wall } else { wall.min(thread_time().saturating_sub(*cpu_before)) }
     }
 }
 
@@ -108,7 +117,7 @@ mod tests {
         const WORK: Duration = Duration::from_millis(3);
         for _ in 0..20 {
             let before = thread_time();
-            let stopwatch = Stopwatch::start();
+            let stopwatch = Stopwatch::start(Pace::Real);
             work_for(WORK);
             // this thread waits, while another works
             std::thread::spawn(|| work_for(3 * WORK)).join().expect("no panic");

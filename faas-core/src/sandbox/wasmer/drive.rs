@@ -16,8 +16,9 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    fault,
+    Pace, fault,
     instance::{Event, PendingCall, Step, Used, WasmInstance},
+    promptness,
     watchdog::{Bounds, Overdue},
 };
 use crate::{
@@ -242,7 +243,10 @@ impl Driver {
             }
         }
         let instance = self.instance.clone();
-        let step = move || instance.with(|guest| instance.step(guest, number, &waker, bounds));
+        let step = move || {
+            promptness::run_as_usual();
+            instance.with(|guest| instance.step(guest, number, &waker, bounds))
+        };
         function
             .runtime
             .handle
@@ -311,6 +315,11 @@ impl Driver {
         match self.call.take() {
             None if is_healthy => lease.release(),
             None => drop(lease),
+            Some(number) if self.instance.function.runtime.pace == Pace::Virtual => {
+                if self.instance.cancel(number) && is_healthy {
+                    lease.release();
+                }
+            }
             Some(number) => {
                 // it may be running at this moment, on another thread, and cancelling runs the guest's own code
                 let instance = self.instance.clone();

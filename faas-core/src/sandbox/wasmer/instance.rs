@@ -134,7 +134,7 @@ impl WasmInstance {
         let Some(live) = guest.as_mut() else {
             return Step { event: Event::Lost(lost()), used: Used::default() };
         };
-        let stopwatch = Stopwatch::start();
+        let stopwatch = Stopwatch::start(self.function.runtime.pace);
         let polled = live.poll(number, waker, bounds, &self.function.runtime.watchdog);
         let mut used =
             Used { cpu: stopwatch.elapsed(), memory_bytes: live.memory_bytes(), ..Used::default() };

@@ -6,7 +6,7 @@
 //!          └─ sandbox ── instance ── drive (one call)
 //!                           ├─ guest (store, exports) ── imports, wasi ── state ── calls, lines, random
 //!                           │    └─ memory (snapshots)
-//!                           └─ watchdog, interrupt, cpu, placement, fault
+//!                           └─ watchdog, interrupt, cpu, placement, promptness, fault
 //! ```
 //!
 //! This folder and the guest's exports hold all `unsafe` code of the crate. The ABI is [`crate::abi`]; nothing
@@ -31,6 +31,7 @@ mod lines;
 mod memory;
 mod module;
 mod placement;
+mod promptness;
 mod random;
 mod state;
 mod wasi;
@@ -49,6 +50,7 @@ use std::{
 pub use engine::Tier;
 pub use module::ModuleError;
 use parking_lot::Mutex;
+pub use promptness::run_promptly;
 
 use crate::{
     abi::manifest,
@@ -67,6 +69,20 @@ pub struct Config {
     pub seed: Option<[u8; 32]>,
     /// How cold starts are shortened.
     pub starts: Starts,
+    /// Whether time is real.
+    pub pace: Pace,
+}
+
+/// Whether time is real.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// It is: guests that compute for long do so on threads of their own, and what they use is measured.
+    #[default]
+    Real,
+    /// It is that of a clock which moves when everybody waits for it, as in tests. All runs on the thread that asks, so
+    /// that nothing happens while the clock believes that everybody waits; computing takes no time, and none is measured.
+    /// What a guest computes in one go is limited all the same, by its timeout in real CPU time.
+    Virtual,
 }
 
 /// How cold starts are shortened. Less than everything is for measuring, and for finding out whether a fault is due to
@@ -122,6 +138,7 @@ pub struct Runtime {
     handle: tokio::runtime::Handle,
     seed: [u8; 32],
     starts: Starts,
+    pace: Pace,
     instances_started: AtomicU64,
 }
 
@@ -139,7 +156,7 @@ impl Runtime {
         observer: SharedObserver,
     ) -> Result<Arc<Self>, RuntimeError> {
         let handle = tokio::runtime::Handle::current();
-        let Config { cache_dir, seed, starts } = config;
+        let Config { cache_dir, seed, starts, pace } = config;
         let cache = match cache_dir {
             Some(dir) => Some(cache::Cache::open(&dir).map_err(|why| RuntimeError::Cache(dir, why))?),
             None => None,
@@ -156,13 +173,17 @@ impl Runtime {
             compilers: engine::Compilers::new(),
             cache,
             slots: Arc::default(),
-            watchdog: watchdog::Watchdog::start(clock.clone()).map_err(RuntimeError::System)?,
-            inline: placement::InlineSlots::for_workers(handle.metrics().num_workers()),
+            watchdog: watchdog::Watchdog::start(clock.clone(), pace).map_err(RuntimeError::System)?,
+            inline: match pace {
+                Pace::Real => placement::InlineSlots::for_workers(handle.metrics().num_workers()),
+                Pace::Virtual => placement::InlineSlots::unlimited(),
+            },
             clock,
             observer,
             handle,
             seed,
             starts,
+            pace,
             instances_started: AtomicU64::new(0),
         }))
     }
@@ -224,8 +245,8 @@ impl Module {
             spec,
             environment,
             limits,
-            habit: placement::Habit::default(),
-            init_habit: placement::Habit::default(),
+            habit: placement::Habit::new(self.runtime.pace),
+            init_habit: placement::Habit::new(self.runtime.pace),
             image: OnceLock::new(),
             spare: Mutex::default(),
         })))
@@ -275,7 +296,7 @@ impl Function {
 
     /// A guest whose init runs now, and the CPU time that this takes. The first makes the image.
     fn start_plainly(&self) -> Result<(guest::Guest, Duration), InvocationError> {
-        let stopwatch = cpu::Stopwatch::start();
+        let stopwatch = cpu::Stopwatch::start(self.runtime.pace);
         let started = self.start_from(None);
         let cpu = stopwatch.elapsed();
         self.init_habit.observe(if started.is_ok() { cpu } else { Duration::MAX });

@@ -9,6 +9,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::Pace;
+
 /// A poll shorter than this leaves the worker free soon enough.
 const SHORT: Duration = Duration::from_micros(500);
 /// So many short polls in a row make a function trusted.
@@ -23,13 +25,15 @@ const LOOKS: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Habit(AtomicU32);
 
-impl Default for Habit {
-    fn default() -> Self {
-        Habit(AtomicU32::new(TRUST_AFTER))
-    }
-}
-
 impl Habit {
+    /// That of a function of which nothing is known yet. Where computing takes no time, it is quick.
+    pub(super) fn new(pace: Pace) -> Self {
+        Habit(AtomicU32::new(match pace {
+            Pace::Real => TRUST_AFTER,
+            Pace::Virtual => 0,
+        }))
+    }
+
     /// Learns from a poll that used `cpu`.
     pub(super) fn observe(&self, cpu: Duration) {
         if cpu >= SHORT {
@@ -56,6 +60,11 @@ impl InlineSlots {
     /// Leaves at least one of `workers` to those who wait for no guest.
     pub(super) fn for_workers(workers: usize) -> Self {
         InlineSlots { free: AtomicU32::new(u32::try_from(workers.saturating_sub(1)).unwrap_or(u32::MAX)) }
+    }
+
+    /// As many as are asked for.
+    pub(super) fn unlimited() -> Self {
+        InlineSlots { free: AtomicU32::new(u32::MAX) }
     }
 
     /// A slot, if there is one or whoever has it is as quick as most are.
@@ -100,7 +109,7 @@ mod tests {
 
     #[test]
     fn trust_is_earned_by_short_polls_and_lost_by_a_long_one() {
-        let habit = Habit::default();
+        let habit = Habit::new(Pace::Real);
         assert!(!habit.is_trusted(), "an unknown function is not trusted");
         observe_times(&habit, TRUST_AFTER, Duration::from_micros(3));
         assert!(habit.is_trusted());
@@ -109,6 +118,13 @@ mod tests {
         assert!(!habit.is_trusted());
         observe_times(&habit, 10, Duration::ZERO);
         assert!(habit.is_trusted());
+    }
+
+    #[test]
+    fn in_virtual_time_all_run_inline() {
+        let (habit, slots) = (Habit::new(Pace::Virtual), InlineSlots::unlimited());
+        let taken: Vec<_> = (0..1000).map(|_| slots.try_take()).collect();
+        assert!(habit.is_trusted() && taken.iter().all(Option::is_some));
     }
 
     #[test]

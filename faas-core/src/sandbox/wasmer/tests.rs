@@ -57,8 +57,8 @@ async fn cpu_time_is_what_getrusage_says() {
         spec: Arc::new(FunctionSpec::new("f")),
         environment: Vec::new(),
         limits: calls::Limits { max_request_bytes: 0, max_reply_bytes: 0 },
-        habit: placement::Habit::default(),
-        init_habit: placement::Habit::default(),
+        habit: placement::Habit::new(Pace::Real),
+        init_habit: placement::Habit::new(Pace::Real),
         image: OnceLock::new(),
         spare: Mutex::default(),
     });

@@ -21,7 +21,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use wasmer::Interrupter;
 
-use super::cpu::ThreadCpu;
+use super::{Pace, cpu::ThreadCpu, promptness};
 use crate::clock::{SharedClock, Time};
 
 const TICK: Duration = Duration::from_millis(1);
@@ -81,6 +81,7 @@ struct Watched {
 struct CpuBudget {
     thread: ThreadCpu,
     left: Duration,
+    why: Overdue,
     entered: Time,
     /// The reading at which it is used up.
     limit: Option<Duration>,
@@ -98,6 +99,7 @@ struct Shared {
     entered: Mutex<Entered>,
     wake: Condvar,
     clock: SharedClock,
+    pace: Pace,
     stop: AtomicBool,
 }
 
@@ -109,25 +111,34 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Starts the thread.
-    pub(super) fn start(clock: SharedClock) -> std::io::Result<Self> {
+    pub(super) fn start(clock: SharedClock, pace: Pace) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             entered: Mutex::default(),
             wake: Condvar::new(),
             clock,
+            pace,
             stop: AtomicBool::new(false),
         });
         let watching = shared.clone();
-        let thread =
-            std::thread::Builder::new().name("faas-watchdog".into()).spawn(move || watching.run())?;
+        let thread = std::thread::Builder::new().name("faas-watchdog".into()).spawn(move || {
+            promptness::run_promptly();
+            watching.run();
+        })?;
         Ok(Watchdog { shared, thread: Some(thread) })
     }
 
     /// Watches the calling thread, which is about to run a guest, until the guard is dropped.
     pub(super) fn enter(&self, bounds: Bounds, alarm: &Arc<Alarm>, interrupter: &Interrupter) -> Guard<'_> {
         alarm.clear();
-        let cpu = bounds.cpu_left.map(|left| CpuBudget {
+        let (left, why) = match (bounds.cpu_left, self.shared.pace) {
+            // no deadline passes while a guest computes: its CPU time stands for it
+            (None, Pace::Virtual) => (Some(bounds.deadline.since(self.shared.clock.now())), Overdue::Wall),
+            (left, _) => (left, Overdue::Cpu),
+        };
+        let cpu = left.map(|left| CpuBudget {
             thread: ThreadCpu::current(),
             left,
+            why,
             entered: self.shared.clock.now(),
             limit: None,
         });
@@ -219,8 +230,10 @@ impl Watched {
         }
         if now >= self.bounds.deadline {
             self.alarm.raise(Overdue::Wall);
-        } else if self.cpu.as_mut().is_some_and(|cpu| cpu.is_used_up(now)) {
-            self.alarm.raise(Overdue::Cpu);
+        } else if let Some(cpu) = &mut self.cpu
+            && cpu.is_used_up(now)
+        {
+            self.alarm.raise(cpu.why);
         }
         false
     }
