@@ -5,7 +5,7 @@
 use std::{io::Write as _, path::PathBuf};
 
 use faas_core::{
-    clock::{SystemClock, Time},
+    clock::{SharedClock, SystemClock, Time},
     delivery::{Change, Journal as _, Listed, Status},
 };
 use http::{Method, StatusCode};
@@ -41,11 +41,12 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<(), Error> {
     let path = options.path.clone();
     let project = super::blocking(move || project::find(path.as_deref())).await?;
+    let clock = SystemClock::shared();
     let source = match Running::find(&project) {
         Some(running) if running.ask(Method::GET, EVENTS_PATH).await.is_some() => Source::Server(running),
-        _ => Source::open(&project).await?,
+        _ => Source::open(&project, &clock).await?,
     };
-    let now = SystemClock::shared().now();
+    let now = clock.now();
     if let Some(id) = &options.redrive {
         let count = source.redrive(id.as_deref(), now).await?;
         if let (Some(id), 0) = (id, count) {
@@ -78,10 +79,10 @@ enum Source {
 }
 
 impl Source {
-    async fn open(project: &Project) -> Result<Self, Error> {
+    async fn open(project: &Project, clock: &SharedClock) -> Result<Self, Error> {
         let none = || Error::failed("there is no folder where events would be: set FAAS_CACHE_DIR to one");
         let file = paths::journal(project).ok_or_else(none)?;
-        let journal = FileJournal::open(file).await.map_err(|why| Error::failed(why.to_string()))?;
+        let journal = FileJournal::open(file, clock).await.map_err(|why| Error::failed(why.to_string()))?;
         Ok(Source::File(journal))
     }
 

@@ -9,11 +9,12 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use faas_core::{
-    clock::BoxFuture,
+    clock::{BoxFuture, SharedClock},
     delivery::{Change, Journal, JournalError, Key, Letter, Listed},
 };
 use parking_lot::Mutex;
@@ -31,6 +32,10 @@ const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 
 /// So many changes share a transaction at most.
 const BATCH: usize = 256;
+/// So often another process is waited for that has the file,
+const PATIENCE: u32 = 20;
+/// each time so long.
+const BREATH: Duration = Duration::from_millis(100);
 /// Pages that are kept in memory.
 const CACHE_BYTES: usize = 8 << 20;
 /// A file larger than this is worth the time to make it smaller.
@@ -43,6 +48,21 @@ pub struct FileJournal {
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
+/// Why a file is not opened.
+enum Closed {
+    /// Another process has it.
+    Taken(JournalError),
+    Other(JournalError),
+}
+
+impl Closed {
+    fn told(self) -> JournalError {
+        match self {
+            Closed::Taken(why) | Closed::Other(why) => why,
+        }
+    }
+}
+
 type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
 
 enum Job {
@@ -52,11 +72,22 @@ enum Job {
 }
 
 impl FileJournal {
-    /// The journal in this file, which need not be there yet.
+    /// The journal in this file, which need not be there yet. Waits a little for a process that has it: one that was killed
+    /// a moment ago may not be quite gone.
     ///
     /// # Errors
     /// When the file is damaged, no journal, or another process has it.
-    pub async fn open(file: PathBuf) -> Result<Self, JournalError> {
+    pub async fn open(file: PathBuf, clock: &SharedClock) -> Result<Self, JournalError> {
+        for _ in 0..PATIENCE {
+            match Self::at(file.clone()).await {
+                Err(Closed::Taken(_)) => clock.sleep_until(clock.now() + BREATH).await,
+                result => return result.map_err(Closed::told),
+            }
+        }
+        Self::at(file).await.map_err(Closed::told)
+    }
+
+    async fn at(file: PathBuf) -> Result<Self, Closed> {
         let (jobs, todo) = mpsc::channel();
         let (opened, is_open) = oneshot::channel();
         let work = move || {
@@ -69,8 +100,9 @@ impl FileJournal {
             }
         };
         let thread = std::thread::Builder::new().name("events".into()).spawn(work);
-        let thread = thread.map_err(|why| JournalError(format!("the system refuses a thread: {why}")))?;
-        is_open.await.map_err(|_| closed())??;
+        let refused = |why| Closed::Other(JournalError(format!("the system refuses a thread: {why}")));
+        let thread = thread.map_err(refused)?;
+        is_open.await.map_err(|_| Closed::Other(closed()))??;
         let (jobs, thread) = (Some(jobs), Some(thread));
         Ok(FileJournal { jobs: Arc::new(Mutex::new(jobs)), thread: Arc::new(Mutex::new(thread)) })
     }
@@ -153,7 +185,7 @@ impl Store {
         }
     }
 
-    fn open(&mut self) -> Result<(), JournalError> {
+    fn open(&mut self) -> Result<(), Closed> {
         self.database = Some(open(&self.file)?);
         Ok(())
     }
@@ -161,7 +193,7 @@ impl Store {
     /// The database; made if it is not there yet.
     fn database(&mut self) -> Result<&Database, JournalError> {
         if self.database.is_none() {
-            self.open()?;
+            self.open().map_err(Closed::told)?;
             // nobody here knows of these events, and would give their keys to others
             if !self.list()?.is_empty() {
                 self.database = None;
@@ -204,28 +236,29 @@ impl Store {
     }
 }
 
-fn open(file: &Path) -> Result<Database, JournalError> {
+fn open(file: &Path) -> Result<Database, Closed> {
     let at = file.display();
     let refused = |why: &dyn std::fmt::Display| {
-        JournalError(format!(
+        Closed::Other(JournalError(format!(
             "{at} is no journal of events, or is damaged: {why}\nIt is left as it is. Move it away to begin with an empty \
              one; what waited in it will not be delivered."
-        ))
+        )))
     };
     let made = file.parent().map_or(Ok(()), fs::create_dir_all);
-    made.map_err(|why| JournalError(format!("the folder of {at} cannot be made: {why}")))?;
+    let other = |what: &str, why: io::Error| Closed::Other(JournalError(format!("{what}: {why}")));
+    made.map_err(|why| other(&format!("the folder of {at} cannot be made"), why))?;
     let database = Database::builder()
         .set_cache_size(CACHE_BYTES)
         // whatever is wrong with the file is told now, and not in the midst of an event
         .set_check_integrity_on_open(true)
         .create(file)
         .map_err(|why| match why {
-            DatabaseError::DatabaseAlreadyOpen => JournalError(format!(
+            DatabaseError::DatabaseAlreadyOpen => Closed::Taken(JournalError(format!(
                 "another process has this project's events, in {at}: another `faas dev` of it?\nStop that one, and start \
                  again."
-            )),
+            ))),
             DatabaseError::Storage(StorageError::Io(why)) if why.kind() != io::ErrorKind::InvalidData => {
-                JournalError(format!("{at} cannot be opened: {why}"))
+                other(&format!("{at} cannot be opened"), why)
             }
             why => refused(&why),
         })?;

@@ -89,7 +89,7 @@ impl Events {
     async fn open(host: &Arc<Host>, project: &Project, options: Options) -> Result<Self, String> {
         let file = paths::journal(project)
             .ok_or("there is no folder to write events down in: set FAAS_CACHE_DIR to one")?;
-        let journal = FileJournal::open(file).await.map_err(|why| why.to_string())?;
+        let journal = FileJournal::open(file, host.clock()).await.map_err(|why| why.to_string())?;
         let config = Config {
             rules: options.rules(host.profile().delivery_rules()),
             limits: Limits::default(),
