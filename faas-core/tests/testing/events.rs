@@ -150,10 +150,22 @@ async fn who_knows_the_schedule_is_warm_before_the_clock_strikes() {
     assert_eq!(records.len(), 12);
     assert!(records.iter().all(|record| record.start == Some(Start::Warm)));
     let transcript = cloud.transcript();
-    let first: Vec<&str> = transcript.lines().take(3).collect();
+    let first: Vec<&str> = transcript.lines().take(4).collect();
     insta::assert_snapshot!(first.join("\n"), @r"
+    0:04:55.000 sweep.1 is being started ahead
     0:04:55.016 sweep.1 started in 16 ms
     0:05:00.000 sweep #1 accepted: schedule
     0:05:00.000 sweep #1 warm: 200 after 0 ms
+    ");
+}
+
+#[faas_core::test]
+async fn a_large_event_is_billed_as_several_requests(cloud: Cloud) {
+    // with its quotes a byte more than the 256 KiB that are one request
+    cloud.enqueue("hello", &"x".repeat((256 << 10) - 1)).await.expect("there is room");
+    cloud.advance(secs(1)).await;
+    insta::assert_snapshot!(cloud.bill(), @r"
+    hello: 1 invocations, 1 cold, 16 ms billed, $0.0000004333334
+    aws-lambda: $0.0000004333334
     ");
 }
