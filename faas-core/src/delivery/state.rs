@@ -147,6 +147,27 @@ struct Line {
 }
 
 /// All events that are accepted and not settled.
+///
+/// ```
+/// use std::time::Duration;
+/// use faas_core::{
+///     clock::Time,
+///     delivery::{Deliveries, Limits, Outcome, Step, Verdict},
+///     profile::Profile,
+/// };
+///
+/// let rules = Profile::named("aws-lambda")?.delivery_rules();
+/// let (mut deliveries, now) = (Deliveries::new(rules, Limits::default(), 42), Time::EPOCH);
+/// let key = deliveries.admit("mail".into(), 17)?; // 17 bytes, which somebody writes down now
+/// deliveries.kept(now, key);
+/// assert_eq!(deliveries.next(now), Some(Step::Deliver { key, attempt: 1 }));
+/// // the function has failed with it: once more in a minute
+/// let at = now + Duration::from_secs(60);
+/// assert_eq!(deliveries.settle(now, key, Outcome::Failed), Verdict::Retry { at, failures: 1 });
+/// assert_eq!((deliveries.next(now), deliveries.next_deadline()), (None, Some(at)));
+/// assert_eq!(deliveries.next(at), Some(Step::Deliver { key, attempt: 2 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Deliveries {
     rules: Rules,
