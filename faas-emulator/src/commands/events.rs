@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use crate::{
     error::Error,
     events::{
-        journal::FileJournal,
+        journal::{BREATH, Closed, FileJournal, PATIENCE},
         list::{Line, text},
     },
     gateway::EVENTS_PATH,
@@ -42,10 +42,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let path = options.path.clone();
     let project = super::blocking(move || project::find(path.as_deref())).await?;
     let clock = SystemClock::shared();
-    let source = match Running::find(&project) {
-        Some(running) if running.ask(Method::GET, EVENTS_PATH).await.is_some() => Source::Server(running),
-        _ => Source::open(&project, &clock).await?,
-    };
+    let source = Source::open(&project, &clock).await?;
     let now = clock.now();
     if let Some(id) = &options.redrive {
         let count = source.redrive(id.as_deref(), now).await?;
@@ -79,11 +76,26 @@ enum Source {
 }
 
 impl Source {
+    /// The server, or else the file. Who has neither looks again: a server that starts has the file before it says so.
     async fn open(project: &Project, clock: &SharedClock) -> Result<Self, Error> {
         let none = || Error::failed("there is no folder where events would be: set FAAS_CACHE_DIR to one");
         let file = paths::journal(project).ok_or_else(none)?;
-        let journal = FileJournal::open(file, clock).await.map_err(|why| Error::failed(why.to_string()))?;
-        Ok(Source::File(journal))
+        let mut tries = 0;
+        loop {
+            if let Some(running) = Running::find(project)
+                && running.ask(Method::GET, EVENTS_PATH).await.is_some()
+            {
+                return Ok(Source::Server(running));
+            }
+            tries += 1;
+            match FileJournal::try_open(file.clone()).await {
+                Ok(journal) => return Ok(Source::File(journal)),
+                Err(Closed::Taken(_)) if tries <= PATIENCE => {
+                    clock.sleep_until(clock.now() + BREATH).await;
+                }
+                Err(why) => return Err(Error::failed(why.told().to_string())),
+            }
+        }
     }
 
     async fn lines(&self) -> Result<Vec<Line>, Error> {

@@ -33,9 +33,9 @@ const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
 /// So many changes share a transaction at most.
 const BATCH: usize = 256;
 /// So often another process is waited for that has the file,
-const PATIENCE: u32 = 20;
+pub(crate) const PATIENCE: u32 = 20;
 /// each time so long.
-const BREATH: Duration = Duration::from_millis(100);
+pub(crate) const BREATH: Duration = Duration::from_millis(100);
 /// Pages that are kept in memory.
 const CACHE_BYTES: usize = 8 << 20;
 /// A file larger than this is worth the time to make it smaller.
@@ -49,14 +49,16 @@ pub struct FileJournal {
 }
 
 /// Why a file is not opened.
-enum Closed {
+#[derive(Debug)]
+pub(crate) enum Closed {
     /// Another process has it.
     Taken(JournalError),
+    /// Whatever else, which waiting does not change.
     Other(JournalError),
 }
 
 impl Closed {
-    fn told(self) -> JournalError {
+    pub(crate) fn told(self) -> JournalError {
         match self {
             Closed::Taken(why) | Closed::Other(why) => why,
         }
@@ -72,22 +74,23 @@ enum Job {
 }
 
 impl FileJournal {
-    /// The journal in this file, which need not be there yet. Waits a little for a process that has it: one that was killed
-    /// a moment ago may not be quite gone.
+    /// The journal in this file, which need not be there yet. Waits a little for a process that has it: a `faas events` is
+    /// soon done.
     ///
     /// # Errors
     /// When the file is damaged, no journal, or another process has it.
     pub async fn open(file: PathBuf, clock: &SharedClock) -> Result<Self, JournalError> {
         for _ in 0..PATIENCE {
-            match Self::at(file.clone()).await {
+            match Self::try_open(file.clone()).await {
                 Err(Closed::Taken(_)) => clock.sleep_until(clock.now() + BREATH).await,
                 result => return result.map_err(Closed::told),
             }
         }
-        Self::at(file).await.map_err(Closed::told)
+        Self::try_open(file).await.map_err(Closed::told)
     }
 
-    async fn at(file: PathBuf) -> Result<Self, Closed> {
+    /// The same at once.
+    pub(crate) async fn try_open(file: PathBuf) -> Result<Self, Closed> {
         let (jobs, todo) = mpsc::channel();
         let (opened, is_open) = oneshot::channel();
         let work = move || {

@@ -1,6 +1,6 @@
 //! Events as they are written down: heads and statuses as JSON, bodies as they are. Pure.
 //!
-//! Fields are added, never renamed; a file that another version wrote in another form has another [`FORMAT`].
+//! Fields are added, never renamed; a file that another version wrote in another form has another number.
 
 use std::time::Duration;
 

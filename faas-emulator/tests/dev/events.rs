@@ -180,6 +180,8 @@ fn faas_invoke_does_not_wait_either() {
     assert_eq!(alone.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&alone.stderr).contains("nobody is here to deliver it later"));
     let dev = Dev::serve(project.path(), &[]);
+    // who answers has said where it is
+    block_on(dev.get("/"));
     let output = run(&args, project.path());
     assert!(output.status.success() && output.stdout.is_empty());
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
