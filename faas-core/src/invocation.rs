@@ -6,8 +6,10 @@
 //! So billing and the console cannot miss an invocation, and none is reported twice.
 
 mod spec;
+mod start;
 
-pub use spec::FunctionSpec;
+pub use spec::{CpuShare, FunctionSpec};
+pub use start::{Init, Injected, Origin, Start};
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -36,58 +38,6 @@ pub struct Invocation {
     pub force_cold: bool,
     /// What it has used so far.
     pub tally: Tally,
-}
-
-/// How an invocation got its instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Start {
-    /// An instance was started for it.
-    Cold,
-    /// An instance was ready.
-    Warm,
-}
-
-impl Start {
-    /// `cold` or `warm`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Start::Cold => "cold",
-            Start::Warm => "warm",
-        }
-    }
-}
-
-/// What a cold instance was made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// Nothing: it was made anew and ran its init.
-    Plain,
-    /// A copy of what the init of its function's first instance has left.
-    Snapshot,
-    /// An instance that was retired, and put back to that snapshot.
-    Recycled,
-}
-
-impl Origin {
-    /// `plain`, `snapshot` or `recycled`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Origin::Plain => "plain",
-            Origin::Snapshot => "snapshot",
-            Origin::Recycled => "recycled",
-        }
-    }
-}
-
-/// What making an instance took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Init {
-    /// What it was made from.
-    pub origin: Origin,
-    /// Wall time of start and init.
-    pub wall: Duration,
-    /// CPU time of the guest's init; zero when it did not run.
-    pub cpu: Duration,
 }
 
 /// Whose doing an error is. Billing and status codes depend on it.
@@ -136,6 +86,8 @@ pub enum ErrorKind {
     ClientGone,
     /// No capacity, and no room to wait for some.
     Throttled,
+    /// It came too soon after others: see [`rate`](crate::rate).
+    RateLimited,
     /// What the function may cost is spent.
     BudgetExceeded,
     /// The function has been called too often in one chain of calls.
@@ -153,7 +105,7 @@ impl ErrorKind {
     pub fn fault(self) -> Fault {
         match self {
             ErrorKind::RequestTooLarge | ErrorKind::ClientGone | ErrorKind::NotFound => Fault::Client,
-            ErrorKind::Throttled | ErrorKind::BudgetExceeded => Fault::Throttled,
+            ErrorKind::Throttled | ErrorKind::RateLimited | ErrorKind::BudgetExceeded => Fault::Throttled,
             ErrorKind::ShuttingDown | ErrorKind::Platform => Fault::Platform,
             _ => Fault::Function,
         }
@@ -177,6 +129,7 @@ impl ErrorKind {
             ErrorKind::RequestTooLarge => "request_too_large",
             ErrorKind::ClientGone => "client_gone",
             ErrorKind::Throttled => "throttled",
+            ErrorKind::RateLimited => "rate_limited",
             ErrorKind::BudgetExceeded => "budget_exceeded",
             ErrorKind::LoopDetected => "loop_detected",
             ErrorKind::NotFound => "not_found",
@@ -258,6 +211,10 @@ pub struct Usage {
     pub bytes_in: u64,
     /// Reply body bytes that the guest wrote.
     pub bytes_out: u64,
+    /// Bytes of log that the guest wrote, those that were dropped included.
+    pub log_bytes: u64,
+    /// What was added to it all, to be as slow as a provider.
+    pub injected: Injected,
     /// The size of the event that it was to deliver; absent when somebody waited for the reply.
     pub event_bytes: Option<u64>,
 }

@@ -24,8 +24,9 @@
 //!   guest      executor, exports (wasm)        sandbox     where code runs: native, wasmer
 //!   native     block_on, sleep (elsewhere)     profile     a provider's rules   billing dollars
 //!                                              recursion   loops of calls       sim     replays traces
-//!                                              budget      caps in dollars      knock   who may come
-//!                                              delivery    events, retried      schedule  cron
+//!                                              budget      caps in dollars     rate    how often
+//!                                              limits      who comes near one  knock   who may come
+//!                                              delivery    events, retried     schedule  cron
 //!                                              testing     functions in virtual time (feature `testing`)
 //!                            abi: the contract between the halves
 //! ```
@@ -59,11 +60,15 @@ pub mod invocation;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod knock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod limits;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod policy;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod pool;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod profile;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod rate;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod recursion;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

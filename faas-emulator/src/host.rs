@@ -7,14 +7,17 @@ use std::{io::Write, str::FromStr, sync::Arc, time::Duration};
 
 use faas_core::{
     abi::manifest::Entry,
-    budget::{Budget, BudgetLayer},
+    budget::Budget,
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
     policy::{Policy as _, PolicyKind, Scheduled},
     profile::{Profile, Unsupported},
-    sandbox::wasmer::{Config, Module, Runtime},
+    rate::Rate,
+    sandbox::{
+        mimic::Mimic,
+        wasmer::{Config, Module, Runtime},
+    },
     scheduler::{self, Deployment, Scheduler},
-    stack::{self, Stack},
     transition::SharedObserver,
 };
 
@@ -28,6 +31,7 @@ use crate::{
         status::{Shapes, Speaks},
     },
     meter::Meter,
+    mimicry::Mimicry,
     paths, profiles,
     reload::release::{Planned, Release},
     trigger::cron::Crontab,
@@ -50,6 +54,10 @@ pub struct Setup {
     pub scale: Vec<Scale>,
     /// What functions may cost.
     pub budget: Option<Budget>,
+    /// How often they may be invoked, beside what the profile says.
+    pub rates: Vec<Rate>,
+    /// In what it is as slow as the provider.
+    pub mimicry: Mimicry,
     /// What keeps instances warm; the profile's way when absent.
     pub policy: Option<PolicyKind>,
     /// How long before the clock calls a function an instance is started for it.
@@ -66,6 +74,8 @@ impl Setup {
             errors: Shapes::default(),
             scale: Vec::new(),
             budget: None,
+            rates: Vec::new(),
+            mimicry: Mimicry::default(),
             policy: None,
             warm_ahead: None,
         }
@@ -113,6 +123,7 @@ pub struct Host {
     observer: Observing,
     cron: Arc<Crontab>,
     scale: Vec<Scale>,
+    mimicry: Mimicry,
 }
 
 /// An observer that can be in a struct that derives `Debug`.
@@ -135,9 +146,11 @@ impl Host {
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
         let meter = Meter::new(profile.clone(), setup.profile.clone(), clock.now(), console.clone());
-        let meter = Arc::new(meter.with_budget(setup.budget));
+        let rates = profile.rate_limits().into_iter().chain(setup.rates).collect();
+        let meter = Arc::new(meter.with_budget(setup.budget).with_rates(rates));
         let observer: SharedObserver = meter.clone();
-        let config = Config { cache_dir: paths::module_cache(), ..Config::default() };
+        let starts = setup.mimicry.sandbox_starts();
+        let config = Config { cache_dir: paths::module_cache(), starts, ..Config::default() };
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
         let mut rng = fastrand::Rng::new();
@@ -161,9 +174,9 @@ impl Host {
             clock.clone(),
             observer.clone(),
         );
-        let gateway = Arc::new(gateway);
+        let gateway = Arc::new(gateway.with_cold_starts(setup.mimicry.always_cold));
+        let Setup { scale, mimicry, .. } = setup;
         let (cron, observer) = (Arc::new(Crontab::default()), Observing(observer));
-        let scale = setup.scale;
         Ok(Arc::new(Host {
             clock,
             console,
@@ -175,6 +188,7 @@ impl Host {
             observer,
             cron,
             scale,
+            mimicry,
         }))
     }
 
@@ -208,13 +222,6 @@ impl Host {
         self.observer.0.clone()
     }
 
-    /// What invocations that no client waits for go through: what all others do.
-    pub fn stack(&self) -> Stack {
-        let budget = self.meter.budget().cloned();
-        let layer = budget.map(|budget| BudgetLayer::new(budget, self.clock.clone()));
-        stack::assemble(tower::util::option_layer(layer), self.scheduler.clone())
-    }
-
     /// Whom the clock calls.
     pub fn cron(&self) -> &Arc<Crontab> {
         &self.cron
@@ -240,7 +247,15 @@ impl Host {
                 _ => {}
             }
         }
+        if self.mimicry.cpu_share {
+            spec.cpu_share = self.profile.cpu_share(spec.memory_mib);
+        }
         Ok(spec)
+    }
+
+    /// In what it is as slow as the provider, in words: a line each.
+    pub fn mimics(&self) -> Vec<String> {
+        self.mimicry.told(&self.profile)
     }
 
     /// Serves this release from now on, and nothing else. `modules` are those it was planned with.
@@ -271,7 +286,11 @@ impl Host {
     /// Serves one function from this module from now on. Invocations that run end where they are.
     pub fn deploy(&self, planned: &Planned, module: &Module) {
         let spec = planned.spec.clone();
-        let sandbox = module.sandbox(spec.clone(), Vec::new());
+        let mut sandbox = module.sandbox(spec.clone(), Vec::new());
+        if let Some(starts) = self.mimicry.cold_starts {
+            let (profile, clock) = (self.profile.clone(), self.clock.clone());
+            sandbox = Arc::new(Mimic::new(sandbox, spec.clone(), profile, starts, clock));
+        }
         self.scheduler.deploy(Deployment { spec, sandbox });
     }
 

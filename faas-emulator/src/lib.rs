@@ -9,8 +9,8 @@
 //!
 //! - [`commands`]: one file a command.
 //! - [`trigger`]: the outside world. [`gateway`]: HTTP to invocations and back.
-//! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules.
-//! - [`events`]: what nobody waits for: written down, delivered later.
+//! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules;
+//!   [`mimicry`]: and how slow they are. [`events`]: what nobody waits for: written down, delivered later.
 //! - [`reload`]: from saved source to served function.
 //! - [`console`]: what is said meanwhile.
 //!
@@ -24,6 +24,7 @@ pub mod events;
 pub mod gateway;
 pub mod host;
 pub mod meter;
+pub mod mimicry;
 pub mod paths;
 pub mod profiles;
 pub mod reload;

@@ -11,7 +11,7 @@ use crate::{
 /// What one invocation used, or one span of time in which an instance was active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Use {
-    /// Wall time of start and init; zero for a warm start.
+    /// Wall time of start and init, what was injected as such included; zero for a warm start.
     pub init_wall: Duration,
     /// Wall time of the handler.
     pub handler_wall: Duration,
@@ -41,7 +41,8 @@ impl Use {
         let usage = &record.usage;
         let used_mib = usage.memory_peak_bytes.div_ceil(1 << 20);
         Some(Use {
-            init_wall: usage.init_wall,
+            // what was injected as init is billed as init; what the platform takes, nobody bills
+            init_wall: usage.init_wall + usage.injected.init,
             handler_wall: usage.handler_wall,
             handler_cpu: usage.handler_cpu,
             memory_mib: spec.memory_mib,

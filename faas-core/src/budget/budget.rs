@@ -104,8 +104,8 @@ pub struct Refused {
     pub would_cost_usd: Option<Decimal>,
 }
 
-/// Caps, and what is spent under each.
-#[derive(Debug)]
+/// Caps, and what is spent under each. Without a cap everything is admitted.
+#[derive(Debug, Default)]
 pub struct Budget {
     accounts: Vec<Account>,
     only_warns: bool,

@@ -4,6 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{abi::manifest::Isolation, schedule::Schedule};
 
+/// A share of one CPU, as Linux's bandwidth control gives it: so much CPU time in each period, at full speed until it is used
+/// up, and then nothing until the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuShare {
+    /// Thousandths of a CPU, 1,000 at most: a guest has one thread.
+    pub milli_vcpus: u32,
+    /// How often it is given anew.
+    pub period: Duration,
+    /// Whether pauses are added to what is reported and not waited for: what a measurement wants that should not take long,
+    /// nor depend on what else this machine does. Each invocation is then taken to find its instance idle, and
+    /// computing takes its CPU time and pauses, however long it took here.
+    pub is_computed: bool,
+}
+
 /// What the host knows of a deployed function: one generation of it, settings resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionSpec {
@@ -19,6 +33,9 @@ pub struct FunctionSpec {
     pub timeout: Duration,
     /// How much CPU time one invocation may use; unlimited when absent.
     pub cpu_limit: Option<Duration>,
+    /// The share of a CPU that an instance's handlers are held to; as fast as this machine is when absent. Init is not
+    /// held to it, and neither are native functions, whose CPU time nobody measures.
+    pub cpu_share: Option<CpuShare>,
     /// How long an instance's start and init may take.
     pub init_timeout: Duration,
     /// How many invocations one instance serves at a time.
@@ -56,6 +73,7 @@ impl FunctionSpec {
             memory_mib: 128,
             timeout: Duration::from_secs(3),
             cpu_limit: None,
+            cpu_share: None,
             init_timeout: Duration::from_secs(10),
             instance_concurrency: 1,
             isolation: Isolation::Instance,

@@ -6,7 +6,7 @@ use super::{
     Profile,
     events::Events,
     prices::{Billing, Counts, Meter},
-    schema::{ColdStart, Cpu, Limits, Range, Scaling, Sourced, Step},
+    schema::{ColdStart, Cpu, Limits, Part, Range, Scaling, Sourced, Step},
 };
 
 /// A contradiction, and the way to it through the file: keys, and places in lists.
@@ -29,6 +29,7 @@ pub(super) fn check(profile: &Profile) -> Checked {
     events(&profile.events)?;
     for (i, start) in profile.cold_starts.iter().enumerate() {
         cold_start(i, start)?;
+        parts(i, start, &profile.cold_starts[..i])?;
     }
     for (i, meter) in profile.billing.meters.iter().enumerate() {
         prices(i, meter)?;
@@ -141,6 +142,11 @@ fn cpu(cpu: &Cpu) -> Checked {
     {
         return wrong("cpu.mib_per_vcpu", "no memory cannot have a CPU: write the MiB that have one");
     }
+    if let Some(period) = &cpu.period_ms
+        && period.value == 0
+    {
+        return wrong("cpu.period_ms", "a period has a length: write 100, Linux's own, or leave it out");
+    }
     ascend("milli_vcpus", &cpu.milli_vcpus)?;
     ascend("mhz", &cpu.mhz)
 }
@@ -175,6 +181,17 @@ fn events(events: &Events) -> Checked {
 }
 
 fn cold_start(i: usize, start: &ColdStart) -> Checked {
+    if let Some(min) = &start.min_us
+        && min.value > start.p50_us.value
+    {
+        return wrong(
+            format!("cold_starts.{i}.min_us"),
+            format!("min_us is {}, which is more than p50_us, {}", min.value, start.p50_us.value),
+        );
+    }
+    if start.p50_us.value == 0 {
+        return wrong(format!("cold_starts.{i}.p50_us"), "no start takes no time: write microseconds");
+    }
     let mut below = ("p50_us", start.p50_us.value);
     for (name, of) in [("p90_us", &start.p90_us), ("p99_us", &start.p99_us), ("max_us", &start.max_us)] {
         let Some(of) = of else { continue };
@@ -187,6 +204,40 @@ fn cold_start(i: usize, start: &ColdStart) -> Checked {
         below = (name, of.value);
     }
     Ok(())
+}
+
+/// What one entry says beside those before it.
+fn parts(i: usize, start: &ColdStart, before: &[ColdStart]) -> Checked {
+    if before.iter().any(|other| other.part == start.part && other.memory_mib == start.memory_mib) {
+        return wrong(
+            format!("cold_starts.{i}.part"),
+            "there is one before of the same part and memory_mib: keep one of them",
+        );
+    }
+    let other = |part| before.iter().find(|other| other.part == part);
+    match start.part {
+        Part::Whole | Part::Platform if other(Part::Whole).or(other(Part::Platform)).is_some() => wrong(
+            format!("cold_starts.{i}.part"),
+            "how long starts take in whole and without init follow from each other: keep one of them",
+        ),
+        part => {
+            let (init, whole) = match part {
+                Part::Init => (Some(start), other(Part::Whole)),
+                Part::Whole => (other(Part::Init), Some(start)),
+                Part::Platform => (None, None),
+            };
+            match (init, whole) {
+                (Some(init), Some(whole)) if init.p50_us.value > whole.p50_us.value => wrong(
+                    format!("cold_starts.{i}.p50_us"),
+                    format!(
+                        "init takes {}, which is more than the {} that the whole start takes",
+                        init.p50_us.value, whole.p50_us.value
+                    ),
+                ),
+                _ => Ok(()),
+            }
+        }
+    }
 }
 
 fn prices(i: usize, meter: &Meter) -> Checked {

@@ -51,7 +51,7 @@ fn fill(line: &str, record: &Record, charge: &Charge) -> String {
     let usage = &record.usage;
     // an init that failed left no instance that measured it: it took what the invocation did not queue
     let init = match record.start {
-        Some(_) => usage.init_wall,
+        Some(_) => usage.init_wall + usage.injected.init,
         None => record.ended.since(record.arrived).saturating_sub(record.queue),
     };
     let memory_mib = record.spec.as_ref().map_or(0, |spec| spec.memory_mib);

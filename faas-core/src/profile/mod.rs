@@ -7,7 +7,8 @@
 //! facts            what it says, entry by entry       check     what contradicts what
 //! resolve          a function's settings: what it asks for and what the provider gives
 //! scaling          what the scheduler decides by      log       the provider's lines, filled in
-//! events           how events are delivered         builtin   those that come along
+//! mimicry          how slow its starts and CPUs are   events    how events are delivered
+//! builtin          those that come along
 //! ```
 //!
 //! Prices are applied by [`billing`](crate::billing).
@@ -18,6 +19,7 @@ mod events;
 mod facts;
 mod load;
 mod log;
+mod mimicry;
 mod prices;
 mod resolve;
 mod scaling;
@@ -33,7 +35,7 @@ pub use prices::{
 };
 pub use resolve::Unsupported;
 pub use schema::{
-    ColdStart, Cpu, ErrorShape, Errors, Limits, Log, Range, Scaling, Source, Sourced, Step, Usd,
+    ColdStart, Cpu, ErrorShape, Errors, Limits, Log, Part, Range, Scaling, Source, Sourced, Step, Usd,
 };
 
 use std::collections::BTreeMap;

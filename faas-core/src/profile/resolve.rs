@@ -137,6 +137,7 @@ mod tests {
                 memory_mib: 128,
                 timeout: 3s,
                 cpu_limit: None,
+                cpu_share: None,
                 init_timeout: 10s,
                 instance_concurrency: 1,
                 isolation: Instance,
@@ -161,6 +162,7 @@ mod tests {
                 cpu_limit: Some(
                     30s,
                 ),
+                cpu_share: None,
                 init_timeout: 1s,
                 instance_concurrency: 1,
                 isolation: Instance,

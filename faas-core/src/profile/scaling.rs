@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::Profile;
+use super::{Profile, Sourced};
 use crate::{
     policy::{FixedTtl, Policy, RandomTtl, UntilEvicted},
     pool::{Limits, StartRate},
+    rate::Rate,
 };
 
 impl Profile {
@@ -43,6 +44,18 @@ impl Profile {
         }
     }
 
+    /// How often the provider lets all functions together be invoked, where it says so.
+    pub fn rate_limits(&self) -> Vec<Rate> {
+        let per_minute = self.limits.requests_per_minute.iter();
+        let rate = |count: &Sourced<u64>| Rate {
+            function: None,
+            count: u32::try_from(count.value).unwrap_or(u32::MAX),
+            per: Duration::from_secs(60),
+            whose: Some(self.name.as_str().into()),
+        };
+        per_minute.map(rate).collect()
+    }
+
     /// How long the provider keeps idle instances. Where that varies, times are drawn by `seed`.
     pub fn keep_alive(&self, seed: u64) -> Box<dyn Policy> {
         let time = |ms: u64| Duration::from_millis(ms);
@@ -73,6 +86,14 @@ mod tests {
         assert_eq!((run.max_queued, run.max_wait), (Limits::LAPTOP.max_queued, Duration::from_secs(10)));
         assert_eq!(named("own").pool_limits().memory_mib, Some(4096));
         assert_eq!(named("cloudflare-workers").pool_limits(), Limits::LAPTOP);
+    }
+
+    #[test]
+    fn a_provider_limits_rates_where_it_says_so() {
+        let told = |name: &str| named(name).rate_limits().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let free = "cloudflare-workers-free's rate limit, 1000 a minute";
+        assert_eq!(told("cloudflare-workers-free"), [free]);
+        assert_eq!(told("aws-lambda"), [""; 0]);
     }
 
     #[test]

@@ -133,6 +133,8 @@ pub struct Cpu {
     pub milli_vcpus: Option<Sourced<Vec<Step>>>,
     /// The CPU's clock by memory, in MHz.
     pub mhz: Option<Sourced<Vec<Step>>>,
+    /// In what periods an instance gets its share, in milliseconds; Linux's own 100 when absent.
+    pub period_ms: Option<Sourced<u32>>,
 }
 
 /// What an instance of this memory has. One between two steps has what the larger has.
@@ -169,12 +171,30 @@ fn at(steps: &[Step], memory_mib: u32) -> u32 {
     step.map_or(0, |step| step.has)
 }
 
-/// How long starts take: percentiles of a distribution, in microseconds.
+/// Which part of a start was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Init: from where the provider's runtime begins to run the function's code, to its first invocation.
+    Init,
+    /// What is before that: the provider's own.
+    Platform,
+    /// Both, as a client sees it.
+    Whole,
+}
+
+/// How long starts take: quantiles of a distribution, in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColdStart {
     /// What was measured: whose init, or what a client sees.
     pub what: String,
+    /// Which part of a start that is.
+    pub part: Part,
+    /// With how much memory it was measured, in MiB; with any when absent. One between two of them goes by the larger.
+    pub memory_mib: Option<u32>,
+    /// The quickest that was measured.
+    pub min_us: Option<Sourced<u64>>,
     /// Half of them take at most this.
     pub p50_us: Sourced<u64>,
     /// Nine of ten.
@@ -191,6 +211,8 @@ pub struct ColdStart {
 pub struct Errors {
     /// Too many at once.
     pub throttled: Option<ErrorShape>,
+    /// Too many in a short time; as too many at once when absent.
+    pub rate_limited: Option<ErrorShape>,
     /// Too many today.
     pub daily_cap: Option<ErrorShape>,
     /// The function failed.

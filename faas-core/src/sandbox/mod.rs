@@ -4,10 +4,14 @@
 //! below this file, and nothing below knows the scheduler: it hands over an invocation with a [`Lease`] and
 //! gets a reply.
 //!
+//! - [`mimic`]: another sandbox whose cold starts are as slow as a provider's.
 //! - [`native`]: any `tower::Service` in this process.
 //! - `wasmer`: compiled wasm guests (feature `wasmer`).
 
+pub mod mimic;
 pub mod native;
+#[cfg(any(feature = "wasmer", test))]
+mod quota;
 #[doc(hidden)]
 pub mod scripted;
 #[cfg(feature = "wasmer")]

@@ -24,8 +24,8 @@ use super::{Instance, Sandbox, Started};
 use crate::{
     clock::{BoxFuture, SharedClock, within},
     invocation::{
-        BoxError, ErrorKind, Failure, FunctionSpec, Init, Invocation, InvocationError, Origin, Reply,
-        RequestBody,
+        BoxError, ErrorKind, Failure, FunctionSpec, Init, Injected, Invocation, InvocationError, Origin,
+        Reply, RequestBody,
     },
     native::Timer,
     pool::Lease,
@@ -136,7 +136,12 @@ impl Sandbox for NativeSandbox {
                     return Err(failed(format!("it took longer than its init timeout of {limit} ms")));
                 }
             };
-            let init = Init { origin: Origin::Plain, wall: clock.now() - begun, cpu: Duration::ZERO };
+            let init = Init {
+                origin: Origin::Plain,
+                wall: clock.now() - begun,
+                cpu: Duration::ZERO,
+                injected: Injected::default(),
+            };
             let instance =
                 Arc::new(NativeInstance { spec, clock, timer: timer.clone(), service: Mutex::new(service) });
             Ok(Started { instance, init })

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use super::{Instance, Sandbox, Started};
 use crate::{
     clock::{BoxFuture, SharedClock},
-    invocation::{End, ErrorKind, Failure, Init, Invocation, InvocationError, Origin, Reply, ReplyBody},
+    invocation::{
+        End, ErrorKind, Failure, Init, Injected, Invocation, InvocationError, Origin, Reply, ReplyBody,
+    },
     pool::Lease,
 };
 
@@ -77,7 +79,12 @@ impl Drop for Alive {
 
 impl Scripted {
     fn started(&self, alive: Alive) -> Started {
-        let init = Init { origin: Origin::Plain, wall: self.start_takes, cpu: self.start_takes / 2 };
+        let init = Init {
+            origin: Origin::Plain,
+            wall: self.start_takes,
+            cpu: self.start_takes / 2,
+            injected: Injected::default(),
+        };
         let instance = ScriptedInstance { script: self.clone(), running: AtomicUsize::new(0), _alive: alive };
         Started { instance: Arc::new(instance), init }
     }

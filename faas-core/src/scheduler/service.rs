@@ -120,6 +120,7 @@ async fn run(shared: Arc<Shared>, mut invocation: Invocation) -> Result<Reply, F
         invocation.tally.used(|usage| {
             usage.origin = Some(init.origin);
             (usage.init_wall, usage.init_cpu) = (init.wall, init.cpu);
+            usage.injected = init.injected;
         });
     }
     let lease = grant.lease.take().expect("only this function takes it");

@@ -310,7 +310,7 @@ impl Core {
     /// Makes a started instance known.
     fn enter(&mut self, id: InstanceId, started: Started, errands: &mut Errands) {
         let entry = entry(&mut self.instances, id);
-        errands.started.push((entry.spec.clone(), started.init.wall));
+        errands.started.push((entry.spec.clone(), started.init.took()));
         entry.init = Some(started.init);
         entry.instance = Some(started.instance);
     }
@@ -323,7 +323,7 @@ impl Core {
             Start::Cold => {
                 let init = entry.init.take();
                 // waiting for the start itself is not queueing
-                (init, waited.saturating_sub(init.map_or(waited, |init| init.wall)))
+                (init, waited.saturating_sub(init.map_or(waited, |init| init.took())))
             }
         };
         let shared = shared.clone();

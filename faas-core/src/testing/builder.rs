@@ -9,6 +9,7 @@ use crate::{
     policy::{FixedTtl, Policy},
     pool::Limits,
     profile::Profile,
+    sandbox::mimic::ColdStarts,
     scheduler,
 };
 
@@ -41,6 +42,7 @@ pub(super) struct Setup {
     pub(super) seed: u64,
     pub(super) chaos: Chaos,
     pub(super) cold_start: Option<Duration>,
+    pub(super) mimics: Option<ColdStarts>,
     pub(super) only: Option<Vec<String>>,
     pub(super) configure: Option<fn(&mut FunctionSpec)>,
     pub(super) delivery: Option<Rules>,
@@ -54,6 +56,7 @@ impl Builder {
             seed: 0,
             chaos: Chaos::default(),
             cold_start: None,
+            mimics: None,
             only: None,
             configure: None,
             delivery: None,
@@ -94,9 +97,32 @@ impl Builder {
         Builder { limits: Some(limits), ..self }
     }
 
-    /// Every start takes this long, init not counted; the median of the profile's cold starts unless told otherwise.
+    /// Every start takes this long, init not counted; the median of the profile's first cold starts unless told otherwise, or
+    /// nothing where [`cold_starts`](Self::cold_starts) are injected.
     pub fn cold_start(self, takes: Duration) -> Self {
         Builder { setup: Setup { cold_start: Some(takes), ..self.setup }, ..self }
+    }
+
+    /// Starts are the provider's, marked as injected, and billed as it bills them:
+    ///
+    /// ```
+    /// use faas_core::{Request, function, sandbox::mimic::ColdStarts, testing::Cloud};
+    ///
+    /// #[function]
+    /// async fn greet(_: Request) -> &'static str {
+    ///     "Hello!"
+    /// }
+    ///
+    /// # faas_core::testing::run(async {
+    /// let cloud = Cloud::builder().cold_starts(ColdStarts::Typical).build();
+    /// let first = cloud.get("greet").await;
+    /// // as a client of AWS Lambda sees it, of which 16 ms of init are billed
+    /// assert_eq!((first.took().as_millis(), first.record.usage.injected.init.as_millis()), (448, 16));
+    /// assert!(cloud.get("greet").await.took().is_zero(), "it is warm");
+    /// # });
+    /// ```
+    pub fn cold_starts(self, starts: ColdStarts) -> Self {
+        Builder { setup: Setup { mimics: Some(starts), ..self.setup }, ..self }
     }
 
     /// What chaos draws from; 0 unless told otherwise.
@@ -149,7 +175,8 @@ impl Builder {
 impl Setup {
     /// How long a start takes.
     pub(super) fn start_takes(&self) -> Duration {
-        let median = || self.profile.cold_starts.first().map(|start| start.p50_us.value);
+        let unless_injected = || self.profile.cold_starts.first().filter(|_| self.mimics.is_none());
+        let median = || unless_injected().map(|start| start.p50_us.value);
         self.cold_start.unwrap_or_else(|| Duration::from_micros(median().unwrap_or_default()))
     }
 }

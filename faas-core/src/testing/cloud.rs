@@ -30,7 +30,7 @@ use crate::{
     delivery::{self, Courier, MemoryJournal},
     function::{Definition, definitions},
     invocation::{End, FunctionSpec, Invocation, Piece, Record, ReplyBody, Tally},
-    sandbox::Sandbox,
+    sandbox::{Sandbox, mimic::Mimic},
     scheduler::{Config, Deployment, Scheduler, Snapshot},
     stack,
     transition::SharedObserver,
@@ -135,10 +135,15 @@ impl Cloud {
         if let Some(configure) = setup.configure {
             configure(&mut spec);
         }
-        let spec = Arc::new(spec);
+        let (spec, clock) = (Arc::new(spec), self.clock());
         let (inner, takes) = (sandbox(&spec), setup.start_takes());
-        let sandbox = Slowly { inner, takes, clock: self.clock(), trouble: self.shared.trouble.clone() };
-        self.scheduler.deploy(Deployment { spec, sandbox: Arc::new(sandbox) });
+        let trouble = self.shared.trouble.clone();
+        let mut sandbox: Arc<dyn Sandbox> = Arc::new(Slowly { inner, takes, clock: clock.clone(), trouble });
+        if let Some(starts) = setup.mimics {
+            let profile = Arc::new(setup.profile.clone());
+            sandbox = Arc::new(Mimic::new(sandbox, spec.clone(), profile, starts, clock));
+        }
+        self.scheduler.deploy(Deployment { spec, sandbox });
     }
 
     /// Invokes a function with an empty GET of `/`, and waits for its reply.

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use faas_core::{
     abi::manifest::Isolation,
+    clock::VirtualClock,
     invocation::{End, ErrorKind, FunctionSpec, InvocationError, Origin, ReplyBody},
     sandbox::wasmer::Tier,
     transition::LogLevel,
@@ -200,4 +201,20 @@ async fn the_environment_is_what_the_host_gives_and_nothing_of_its_own() {
     let text = String::from_utf8_lossy(&body);
     assert!(text.contains("GREETING=hello") && text.contains("FAAS_FUNCTION=env"), "{text}");
     assert!(!text.contains("PATH="), "{text}");
+}
+
+#[tokio::test]
+async fn between_invocations_a_guest_is_frozen() {
+    let clock = VirtualClock::default();
+    let host = Host::with_clock(Arc::new(clock.clone()));
+    let guest = start(&host, spec("background")).await;
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let (_, ticks) = guest.get().await.expect("replies");
+        told.push(String::from_utf8(ticks.to_vec()).expect("text"));
+        // what it has left behind sleeps a millisecond at a time, and has an hour
+        clock.run(Duration::from_secs(3600)).await;
+    }
+    // each invocation polls it once: it has come one tick further then, and not three million
+    assert_eq!(told, ["0", "0", "1", "2"]);
 }

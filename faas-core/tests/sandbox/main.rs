@@ -10,5 +10,6 @@ mod hostile;
 mod leaks;
 mod modules;
 mod replies;
+mod shares;
 mod snapshots;
 mod support;

@@ -16,8 +16,8 @@ use std::{
 use faas_core::{
     clock::{BoxFuture, VirtualClock},
     invocation::{
-        End, ErrorKind, Failure, FunctionSpec, Init, Invocation, InvocationError, Origin, Reply, ReplyBody,
-        Tally,
+        End, ErrorKind, Failure, FunctionSpec, Init, Injected, Invocation, InvocationError, Origin, Reply,
+        ReplyBody, Tally,
     },
     policy::FixedTtl,
     pool::{Lease, Limits},
@@ -105,7 +105,12 @@ impl Sandbox for Storm {
                 return Err(InvocationError::new(ErrorKind::InitFailed, "as it was drawn"));
             }
             this.host.alive.fetch_add(1, SeqCst);
-            let init = Init { origin: Origin::Plain, wall: Duration::ZERO, cpu: Duration::ZERO };
+            let init = Init {
+                origin: Origin::Plain,
+                wall: Duration::ZERO,
+                cpu: Duration::ZERO,
+                injected: Injected::default(),
+            };
             Ok(Started { instance: Arc::new(Running { of: this, serving: AtomicUsize::new(0) }), init })
         })
     }

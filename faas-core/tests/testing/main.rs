@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use faas_core::{
     Context, Error, Request, Result, function,
-    invocation::{ErrorKind, Start},
+    invocation::{ErrorKind, Start, Usage},
+    sandbox::mimic::ColdStarts,
     testing::{Chaos, Cloud},
 };
 
@@ -121,6 +122,39 @@ fn one_seed_gives_one_transcript_and_another_another() {
     assert!(transcript.contains("init_failed") && transcript.contains("no_reply"), "{transcript}");
     assert_eq!(transcript, hour(7));
     assert_ne!(transcript, hour(8));
+}
+
+#[faas_core::test]
+async fn starts_are_as_slow_as_the_providers_if_asked_for() {
+    let typical = Cloud::builder().cold_starts(ColdStarts::Typical).build();
+    let first = typical.get("hello").await;
+    let Usage { init_wall, injected, .. } = first.record.usage;
+    assert_eq!((first.took(), first.record.queue), (Duration::from_millis(448), Duration::ZERO));
+    assert_eq!(
+        (init_wall, injected.platform.as_millis(), injected.init.as_millis()),
+        (Duration::ZERO, 432, 16)
+    );
+    assert!(typical.get("hello").await.took().is_zero(), "it is warm");
+    // the platform's part is nobody's bill
+    insta::assert_snapshot!(typical.bill(), @"
+    hello: 2 invocations, 1 cold, 16 ms billed, $0.0000004333334
+    aws-lambda: $0.0000004333334
+    ");
+
+    let took = async |seed| {
+        let cloud =
+            Cloud::builder().cold_starts(ColdStarts::Real { seed }).keep_alive(Duration::ZERO).build();
+        let mut took = Vec::new();
+        for _ in 0..20 {
+            took.push(cloud.get("hello").await.took());
+        }
+        took
+    };
+    let first = took(1).await;
+    assert!(first.iter().all(|took| (448..=672).contains(&took.as_millis())), "{first:?}");
+    assert!(first.windows(2).any(|pair| pair[0] != pair[1]), "{first:?}");
+    assert_eq!(took(1).await, first);
+    assert_ne!(took(2).await, first);
 }
 
 #[test]

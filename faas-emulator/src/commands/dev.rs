@@ -10,6 +10,7 @@ use std::{
 use faas_core::{
     budget::{Budget, Cap},
     policy::PolicyKind,
+    rate::Rate,
 };
 use tokio::signal;
 
@@ -20,6 +21,7 @@ use crate::{
     events::{self, Events},
     gateway::status::Shapes,
     host::{DEFAULT_PROFILE, Host, Named, Scale, Setup},
+    mimicry,
     paths::{self, Running},
     reload::{load::Loader, project, session::Session},
     trigger::{http, tls},
@@ -69,6 +71,11 @@ pub struct Options {
     /// Say when a budget is spent, and refuse nothing
     #[arg(long, requires = "budget")]
     budget_warn: bool,
+    /// How often functions may be invoked, in all or one of them: 100/s, 1000/m, hello=5/s; what comes sooner gets 429
+    #[arg(long, value_name = "[NAME=]N/s|m")]
+    rate: Vec<Rate>,
+    #[command(flatten)]
+    mimicry: mimicry::Options,
     /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
     #[arg(long, value_name = "NAME=N")]
     min_instances: Vec<Named<u32>>,
@@ -127,6 +134,8 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         errors: options.errors,
         scale: options.scale(),
         budget: options.budget(),
+        rates: options.rate.clone(),
+        mimicry: options.mimicry.chosen(&mut fastrand::Rng::new()),
         warm_ahead: options.warm_ahead,
         policy: options.policy,
         ..Setup::new(options.profile.clone(), options.format(), out)
@@ -156,6 +165,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         }
         None => None,
     };
+    host.mimics().into_iter().for_each(|told| console.say(Event::Notice(told)));
     if !addr.ip().is_loopback() {
         console.say(Event::Notice(format!("{addr} can be reached from other machines")));
     }
@@ -230,6 +240,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         console.say(Event::Notice(why.to_string()));
     }
     host.meter().refused().into_iter().for_each(|told| console.say(Event::Notice(told)));
+    host.meter().came_near().into_iter().for_each(|told| console.say(Event::Notice(told)));
     console.say(Event::Bill(host.meter().bill()));
     Ok(code)
 }

@@ -100,7 +100,8 @@ fn request(options: &Options) -> Result<Request<Full<Bytes>>, Error> {
         .map_err(|why| Error::bad_input(format!("`{name}` cannot be asked: {why}")))
 }
 
-fn read(data: &str) -> Result<Bytes, Error> {
+/// What is to be sent: the text itself, or what is in a file.
+pub(super) fn read(data: &str) -> Result<Bytes, Error> {
     let Some(file) = data.strip_prefix('@') else { return Ok(Bytes::copy_from_slice(data.as_bytes())) };
     let mut bytes = Vec::new();
     let (what, result) = match file {

@@ -11,6 +11,7 @@ pub mod new;
 pub mod profiles;
 pub mod simulate;
 pub mod trust;
+pub mod tune;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -49,6 +50,8 @@ enum Command {
     Estimate(Box<estimate::Options>),
     /// List providers' profiles, or print one with its sources
     Profiles(profiles::Options),
+    /// Try a function with every memory, and find the cheapest that is enough
+    Tune(tune::Options),
     /// Replay a trace under several keep-alive policies, and compare what they would have cost
     Simulate(simulate::Options),
     /// Say how browsers and tools come to trust the certificates of `faas dev --tls`
@@ -71,6 +74,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Bill(options) => block_on(bill::run(options)).map(|()| ExitCode::SUCCESS),
         Command::Estimate(options) => estimate::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Profiles(options) => profiles::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Tune(options) => block_on(tune::run(options)),
         Command::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Trust(options) => block_on(trust::run(options)).map(|()| ExitCode::SUCCESS),
         Command::Completions(options) => completions::run(&options).map(|()| ExitCode::SUCCESS),

@@ -244,7 +244,7 @@ pub(crate) mod tests {
     use faas_core::{
         clock::SystemClock,
         delivery::Cause,
-        invocation::{End, ErrorKind, FunctionSpec, InvocationError, Origin, Record, Start, Usage},
+        invocation::{End, ErrorKind, FunctionSpec, Injected, InvocationError, Origin, Record, Start, Usage},
         transition::{LogLevel, LogLine},
     };
 
@@ -279,7 +279,7 @@ pub(crate) mod tests {
                     memory_peak_bytes: 1_179_648,
                     bytes_in: 0,
                     bytes_out: 14,
-                    event_bytes: None,
+                    ..Usage::default()
                 },
                 end: End::Replied { status: http::StatusCode::OK, is_fault: false },
             },
@@ -290,6 +290,11 @@ pub(crate) mod tests {
                 after: vec!["REPORT RequestId: 0123456789abcdef".into()],
             },
         }
+    }
+
+    pub(crate) fn injected() -> Injected {
+        let ms = Duration::from_millis;
+        Injected { platform: ms(432), init: ms(16), throttled: Duration::from_micros(119_700) }
     }
 
     pub(crate) fn charge() -> Charge {

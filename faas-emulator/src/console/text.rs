@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 use anstyle::{AnsiColor, Style};
 use faas_core::{
     delivery::{Cause, Progress, Span, What},
-    invocation::{End, Start},
+    invocation::{End, Injected, Start},
     schedule::rfc3339,
     transition::{LogLevel, LogLine},
 };
@@ -136,7 +136,7 @@ impl Text {
             End::Failed(error) => (BAD, error.kind.as_str().to_owned()),
             End::Cancelled => (WARN, "cancelled".to_owned()),
         };
-        writeln!(
+        write!(
             out,
             "  {BOLD}{:width$}{BOLD:#}  {start_style}{start:4}{start_style:#}  {style}{status:9}{style:#}  {:>9}  \
              {DIM}billed{DIM:#} {:>8}  {:>5.1} MiB  {DIM}{} so far{DIM:#}",
@@ -146,6 +146,8 @@ impl Text {
             record.usage.memory_peak_bytes as f64 / f64::from(1 << 20),
             dollars(total_usd),
         )?;
+        injected(out, &record.usage.injected)?;
+        writeln!(out)?;
         if let End::Failed(error) = &record.end {
             let tag = Tag { width, function: &record.function, id: &record.id };
             for line in error.message.lines() {
@@ -230,6 +232,17 @@ impl Text {
             writeln!(out, "{tag}{style}{level}{style:#}{}", printable(&line.text))
         }
     }
+}
+
+/// How much of the duration nothing ran in, because a provider would have been so slow.
+fn injected(out: &mut String, of: &Injected) -> std::fmt::Result {
+    let parts = [("start", of.start()), ("CPU share", of.throttled)];
+    let told: Vec<String> = parts
+        .iter()
+        .filter(|(_, time)| !time.is_zero())
+        .map(|(name, time)| format!("{} of {name}", ms(*time)))
+        .collect();
+    if told.is_empty() { Ok(()) } else { write!(out, "  {WARN}injected{WARN:#} {}", told.join(", ")) }
 }
 
 /// Begins a line that belongs to an invocation.
@@ -327,7 +340,7 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{bill, deliveries, failed, invoked, log, served};
+    use super::super::tests::{bill, deliveries, failed, injected, invoked, log, served};
     use super::*;
 
     /// The event without its colours.
@@ -372,6 +385,13 @@ mod tests {
         ];
         let page: String = events.iter().map(|event| plain(&mut text, event)).collect();
         insta::assert_snapshot!(page);
+    }
+
+    #[test]
+    fn what_was_injected_is_marked() {
+        let mut slow = invoked();
+        slow.record.usage.injected = injected();
+        insta::assert_snapshot!(plain(&mut Text::default(), &Event::Invocation(Box::new(slow))), @"  hello  cold  200          1.52 ms  billed     2 ms    1.1 MiB  $0.000000408 so far  injected 448.00 ms of start, 119.70 ms of CPU share");
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Events {
             seed: fastrand::Rng::new().u64(..),
         };
         let (clock, observer) = (host.clock().clone(), host.observer());
-        let courier = Courier::start(config, host.stack(), Arc::new(journal.clone()), clock, observer);
+        let courier =
+            Courier::start(config, host.gateway().stack(), Arc::new(journal.clone()), clock, observer);
         let courier = courier.await.map_err(|why| why.to_string())?;
         Ok(Events { courier, journal })
     }

@@ -6,7 +6,7 @@
 //! | `faas-start` | `cold` or `warm` |
 //! | `faas-generation` | which generation of the function replied |
 //! | `faas-billed-ms`, `faas-cost-usd` | what the profile bills for it |
-//! | `server-timing` | milliseconds in queue, start and handler |
+//! | `server-timing` | milliseconds in queue, start and handler; what was added to be as slow as a provider |
 //! | `faas-error` | on replies that are the host's and not the function's: which error it is |
 //!
 //! A reply that streams has its bill and the handler's time as trailers. All values are written to one buffer and
@@ -109,7 +109,24 @@ fn until_started(b: &mut BytesMut, record: &Record) -> std::fmt::Result {
         write!(b, "desc={};", origin.as_str())?;
     }
     b.write_str("dur=")?;
-    ms(b, record.usage.init_wall)
+    ms(b, record.usage.init_wall)?;
+    entry(b, "injected", record.usage.injected.start())
+}
+
+/// The last of them: the handler, and what of it is due to its share of a CPU.
+fn handler(b: &mut BytesMut, record: &Record) -> std::fmt::Result {
+    b.write_str("handler;dur=")?;
+    ms(b, record.usage.handler_wall)?;
+    entry(b, "throttled", record.usage.injected.throttled)
+}
+
+/// One more, if there is any of it.
+fn entry(b: &mut BytesMut, name: &str, time: Duration) -> std::fmt::Result {
+    if time.is_zero() {
+        return Ok(());
+    }
+    write!(b, ", {name};dur=")?;
+    ms(b, time)
 }
 
 /// Adds the headers of an invocation that has ended. `generation` saves making one, if it is known to fit.
@@ -126,8 +143,8 @@ pub(super) fn ended(
     values.push(|b| write!(b, "{}", charge.cost_usd));
     values.push(|b| {
         until_started(b, record)?;
-        b.write_str(", handler;dur=")?;
-        ms(b, record.usage.handler_wall)
+        b.write_str(", ")?;
+        handler(b, record)
     });
     let [id, billed, cost, timing] = values.into_headers();
     headers.insert(REQUEST_ID, id);
@@ -153,10 +170,7 @@ pub(super) fn trailers(record: &Record, charge: &Charge) -> HeaderMap {
     let mut values = Values::new();
     values.push(|b| billed_ms(b, charge.billed));
     values.push(|b| write!(b, "{}", charge.cost_usd));
-    values.push(|b| {
-        b.write_str("handler;dur=")?;
-        ms(b, record.usage.handler_wall)
-    });
+    values.push(|b| handler(b, record));
     let [billed, cost, timing] = values.into_headers();
     HeaderMap::from_iter([(BILLED_MS, billed), (COST_USD, cost), (SERVER_TIMING, timing)])
 }
@@ -178,7 +192,7 @@ fn ms(buffer: &mut BytesMut, duration: Duration) -> std::fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::tests::{charge, invoked};
+    use crate::console::tests::{charge, injected, invoked};
 
     fn listed(headers: &HeaderMap) -> String {
         let mut lines: Vec<String> =
@@ -200,6 +214,16 @@ mod tests {
         faas-start: cold
         server-timing: queue;dur=0.003, start;desc=snapshot;dur=1.100, handler;dur=0.310
         ");
+    }
+
+    #[test]
+    fn what_was_injected_stands_apart_from_what_was_measured() {
+        let (mut invoked, charge) = (invoked(), charge());
+        invoked.record.usage.injected = injected();
+        let mut headers = HeaderMap::new();
+        ended(&mut headers, &invoked.record, &charge, None);
+        let timing = headers[SERVER_TIMING].to_str().expect("text");
+        insta::assert_snapshot!(timing, @"queue;dur=0.003, start;desc=snapshot;dur=1.100, injected;dur=448.000, handler;dur=0.310, throttled;dur=119.700");
     }
 
     #[test]

@@ -25,21 +25,23 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use faas_core::{
     abi::manifest::Kind,
-    budget::{BudgetLayer, SharedBudget},
+    budget::BudgetLayer,
     clock::SharedClock,
     delivery::Courier,
     invocation::{
         BoxError, ErrorKind, Failure, Invocation, InvocationError, Record, Reply, ReplyBody as CoreBody,
         RequestBody, Tally,
     },
+    rate::{RateLayer, SharedRates},
     recursion,
     scheduler::Scheduler,
+    stack::{self, Stack},
     transition::SharedObserver,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Full};
-use tower::{Layer as _, Service as _};
+use tower::{Service as _, util::MapRequest};
 
 use self::{
     body::ReplyBody,
@@ -66,7 +68,9 @@ pub struct Gateway {
     ids: Ids,
     meter: Arc<Meter>,
     speaks: Speaks,
-    budget: Option<SharedBudget>,
+    /// What stands before the scheduler, if anything does: rates and budgets.
+    guards: Option<Stack>,
+    always_cold: bool,
     clock: SharedClock,
     observer: SharedObserverDebug,
     /// Who delivers what nobody waits for, or why nobody does.
@@ -93,9 +97,30 @@ impl Gateway {
         observer: SharedObserver,
     ) -> Self {
         let observer = SharedObserverDebug(observer);
-        let budget = meter.budget().cloned();
+        let guards = (meter.rates().is_some() || meter.budget().is_some()).then(|| {
+            let rates = RateLayer::new(meter.rates().cloned().unwrap_or_default(), clock.clone());
+            let budget = BudgetLayer::new(meter.budget().cloned().unwrap_or_default(), clock.clone());
+            stack::assemble((rates, budget), scheduler.clone())
+        });
         let (routes, courier) = (ArcSwap::default(), OnceLock::new());
-        Gateway { routes, scheduler, ids, meter, speaks, budget, clock, observer, courier }
+        let always_cold = false;
+        Gateway { routes, scheduler, ids, meter, speaks, guards, always_cold, clock, observer, courier }
+    }
+
+    /// The same, and each invocation gets a fresh instance if `always` is so.
+    #[must_use]
+    pub fn with_cold_starts(self, always: bool) -> Self {
+        Gateway { always_cold: always, ..self }
+    }
+
+    /// What requests go through to a function, for those that are nobody's: rates, budgets, the scheduler.
+    pub fn stack(&self) -> Stack {
+        let stack = self.guards.clone().unwrap_or_else(|| stack::assemble((), self.scheduler.clone()));
+        let always_cold = self.always_cold;
+        Stack::new(MapRequest::new(stack, move |mut invocation: Invocation| {
+            invocation.force_cold |= always_cold;
+            invocation
+        }))
     }
 
     /// Routes requests like this from now on.
@@ -154,7 +179,8 @@ impl Gateway {
             );
             return self.refusal(&tally.fail(InvocationError::new(ErrorKind::RequestTooLarge, message)));
         }
-        let force_cold = request.headers().get(headers::START).is_some_and(|v| v.as_bytes() == b"cold");
+        let force_cold = self.always_cold
+            || request.headers().get(headers::START).is_some_and(|v| v.as_bytes() == b"cold");
         let mut request = match towards(request, &endpoint, strip) {
             Ok(request) => request,
             Err(error) => return self.refusal(&tally.fail(error)),
@@ -163,17 +189,21 @@ impl Gateway {
             return self.refusal(&tally.fail(error));
         }
         let invocation = Invocation { function, request, force_cold, tally };
-        let ended = match &self.budget {
+        let ended = match &self.guards {
             None => self.scheduler.clone().call(invocation).await,
-            Some(budget) => {
-                let layer = BudgetLayer::new(budget.clone(), self.clock.clone());
-                layer.layer(self.scheduler.clone()).call(invocation).await
-            }
+            Some(guards) => guards.clone().call(invocation).await,
         };
         match ended {
             Ok(reply) => self.respond(reply, &endpoint),
             Err(failure) => self.refusal(&failure),
         }
+    }
+
+    /// In whole seconds, when the rates admit the next one.
+    fn retry_after(&self, function: &str) -> HeaderValue {
+        let next_in = |rates: &SharedRates| rates.lock().next_in(self.clock.now(), function);
+        let secs = self.meter.rates().map(next_in).unwrap_or_default().as_nanos().div_ceil(1_000_000_000);
+        HeaderValue::from(u64::try_from(secs).unwrap_or(u64::MAX).max(1))
     }
 
     fn session(&self) -> Response<ReplyBody> {
@@ -204,8 +234,10 @@ impl Gateway {
         let mut response = self.speaks.response(error, &record.id).map(|body| ReplyBody::Whole(body.into()));
         let map = response.headers_mut();
         map.insert(headers::ERROR, HeaderValue::from_static(error.kind.as_str()));
-        if error.kind == ErrorKind::Throttled {
-            map.insert(header::RETRY_AFTER, RETRY_AFTER);
+        match error.kind {
+            ErrorKind::Throttled => _ = map.insert(header::RETRY_AFTER, RETRY_AFTER),
+            ErrorKind::RateLimited => _ = map.insert(header::RETRY_AFTER, self.retry_after(&record.function)),
+            _ => {}
         }
         headers::ended(map, record, &self.meter.charge_of(record), None);
         response

@@ -57,6 +57,7 @@ impl Speaks {
 fn shape(errors: &Errors, kind: ErrorKind) -> Option<&ErrorShape> {
     match kind {
         ErrorKind::Throttled => errors.throttled.as_ref(),
+        ErrorKind::RateLimited => errors.rate_limited.as_ref().or(errors.throttled.as_ref()),
         ErrorKind::RequestTooLarge => errors.request_too_large.as_ref(),
         ErrorKind::ReplyTooLarge => errors.reply_too_large.as_ref().or(errors.failed.as_ref()),
         ErrorKind::TimedOut => errors.timed_out.as_ref(),
@@ -120,7 +121,9 @@ pub fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::ClientGone => StatusCode::BAD_REQUEST,
         ErrorKind::LoopDetected => StatusCode::LOOP_DETECTED,
-        ErrorKind::Throttled | ErrorKind::BudgetExceeded => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Throttled | ErrorKind::RateLimited | ErrorKind::BudgetExceeded => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     }

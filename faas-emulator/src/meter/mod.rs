@@ -3,22 +3,25 @@
 //! It sees and never decides. It runs inline at the end of every invocation, so it adds, and hands on.
 
 mod books;
+mod near;
 pub mod session;
 
 use std::sync::Arc;
 
 use faas_core::{
     billing::{Charge, Quantities},
-    budget::{Budget, Notice, Refused, SharedBudget},
+    budget::{Budget, Notice, SharedBudget},
     clock::Time,
     invocation::Record,
+    limits,
     profile::Profile,
+    rate::{Rate, Rates, SharedRates},
     transition::{Observer, Transition},
 };
 use parking_lot::Mutex;
 use rust_decimal::Decimal;
 
-use self::{books::Books, session::Session};
+use self::{books::Books, near::Nearness, session::Session};
 use crate::console::{
     Console,
     event::{Bill, BillLine, Event},
@@ -30,6 +33,8 @@ pub struct Meter {
     profile: Arc<Profile>,
     books: Mutex<Books>,
     budget: Option<SharedBudget>,
+    rates: Option<SharedRates>,
+    near: Mutex<Nearness>,
     console: Arc<Console>,
 }
 
@@ -37,7 +42,7 @@ impl Meter {
     /// A meter that has counted nothing yet. `named` is the profile as it was asked for, for who finds it again.
     pub fn new(profile: Arc<Profile>, named: String, began: Time, console: Arc<Console>) -> Self {
         let books = Mutex::new(Books::new(profile.clone(), named, began));
-        Meter { profile, books, budget: None, console }
+        Meter { profile, books, budget: None, rates: None, near: Mutex::default(), console }
     }
 
     /// The same with a budget, which it tells what is spent.
@@ -51,16 +56,54 @@ impl Meter {
         self.budget.as_ref()
     }
 
-    /// What the budget has refused, in words: a line each.
+    /// The same with rates that refuse what comes too soon.
+    #[must_use]
+    pub fn with_rates(self, rates: Vec<Rate>) -> Self {
+        let rates = (!rates.is_empty()).then(|| Arc::new(Mutex::new(Rates::new(rates))));
+        Meter { rates, ..self }
+    }
+
+    /// The rates, for who keeps to them.
+    pub fn rates(&self) -> Option<&SharedRates> {
+        self.rates.as_ref()
+    }
+
+    /// What the budget and the rates have refused, and what that would have cost, in words: a line each.
     pub fn refused(&self) -> Vec<String> {
-        let Some(budget) = &self.budget else { return Vec::new() };
-        let told = |refused: Refused| {
-            let Refused { function, count, would_cost_usd } = refused;
-            let cost =
-                would_cost_usd.map_or_else(String::new, |usd| format!(": they would have cost ${usd:.9}"));
-            format!("the budget refused {count} invocations of `{function}`{cost}")
+        let told = |who: &str, function: &str, count: u64, usd: Option<Decimal>| {
+            let cost = usd.map_or_else(String::new, |usd| format!(": they would have cost ${usd:.9}"));
+            format!("{who} refused {count} invocations of `{function}`{cost}")
         };
-        budget.lock().refused().map(told).collect()
+        let mut lines = Vec::new();
+        if let Some(budget) = &self.budget {
+            lines.extend(
+                budget.lock().refused().map(|refused| {
+                    told("the budget", &refused.function, refused.count, refused.would_cost_usd)
+                }),
+            );
+        }
+        if let Some(rates) = &self.rates {
+            let refused: Vec<_> = rates.lock().refused().collect();
+            lines.extend(refused.into_iter().map(|refused| {
+                let usd =
+                    self.mean_usd(&refused.function).map(|usd| usd.saturating_mul(refused.count.into()));
+                told("the rate limit", &refused.function, refused.count, usd)
+            }));
+        }
+        lines
+    }
+
+    /// What an invocation of the function has cost in the mean, if any has run.
+    fn mean_usd(&self, function: &str) -> Option<Decimal> {
+        let books = self.books.lock();
+        let (_, used) = books.ledger().functions().find(|(name, _)| &***name == function)?;
+        let requests = Decimal::from(u64::try_from(used.requests()).ok().filter(|n| *n > 0)?);
+        Some(self.profile.billing.amount_usd(used) / requests)
+    }
+
+    /// How often invocations came near a limit, in words: a line for each function and limit.
+    pub fn came_near(&self) -> Vec<String> {
+        self.near.lock().summary()
     }
 
     fn spent(&self, record: &Record, usd: Decimal) {
@@ -69,6 +112,15 @@ impl Meter {
         for Notice { cap, spent_usd, is_reached } in notices {
             let how = if is_reached { "is spent" } else { "is spent to 80 %" };
             self.console.say(Event::Notice(format!("{cap}, {how}: ${spent_usd:.9} so far")));
+        }
+    }
+
+    /// Warns of the first that comes near a limit.
+    fn look_how_near(&self, record: &Record) {
+        for near in limits::near(record) {
+            if let Some(told) = self.near.lock().see(record, &near) {
+                self.console.say(Event::Notice(told));
+            }
         }
     }
 
@@ -107,6 +159,7 @@ impl Meter {
     fn ended(&self, record: &Record) {
         let (charge, total_usd) = self.books.lock().add(record);
         self.spent(record, charge.cost_usd);
+        self.look_how_near(record);
         self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
     }
 }

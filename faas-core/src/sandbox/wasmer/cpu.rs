@@ -7,6 +7,7 @@
 
 use std::{
     cell::Cell,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -87,6 +88,24 @@ impl ThreadCpu {
     }
 }
 
+/// The CPU time of a poll on another thread, for who does not wait until it has ended.
+#[derive(Debug, Default)]
+pub(super) struct Timed(OnceLock<(ThreadCpu, Duration)>);
+
+impl Timed {
+    /// Called by the thread that polls.
+    pub(super) fn begin(&self) {
+        // once, by who has just made it
+        let _ = self.0.set((ThreadCpu::current(), thread_time()));
+    }
+
+    /// What that thread has used since. Nothing if it has not begun.
+    pub(super) fn elapsed(&self) -> Duration {
+        let used = |(thread, before): &(ThreadCpu, Duration)| Some(thread.elapsed()?.saturating_sub(*before));
+        self.0.get().and_then(used).unwrap_or_default()
+    }
+}
+
 /// CPU time that the calling thread has used.
 pub(super) fn thread_time() -> Duration {
     read(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
@@ -126,6 +145,29 @@ mod tests {
             assert!(elapsed >= WORK, "{elapsed:?}");
             assert!(elapsed <= used + SLACK, "{elapsed:?} of {used:?}");
         }
+    }
+
+    #[test]
+    fn a_poll_on_another_thread_is_timed_from_its_beginning() {
+        let timed = std::sync::Arc::new(Timed::default());
+        assert_eq!(timed.elapsed(), Duration::ZERO, "it has not begun");
+        let (worked, has_worked) = std::sync::mpsc::channel();
+        let (seen, was_seen) = std::sync::mpsc::channel::<()>();
+        let timing = timed.clone();
+        let thread = std::thread::spawn(move || {
+            work_for(Duration::from_millis(2));
+            timing.begin();
+            work_for(Duration::from_millis(2));
+            worked.send(thread_time()).expect("somebody listens");
+            // until it has been asked
+            let _ = was_seen.recv();
+        });
+        let all = has_worked.recv().expect("it has worked");
+        let elapsed = timed.elapsed();
+        assert!(elapsed >= Duration::from_millis(2), "{elapsed:?}");
+        assert!(elapsed < all, "{elapsed:?} of {all:?}: what was before does not count");
+        drop(seen);
+        thread.join().expect("no panic");
     }
 
     #[test]

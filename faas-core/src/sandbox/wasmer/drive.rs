@@ -16,20 +16,26 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Pace, fault,
+    Pace,
+    cpu::Timed,
+    fault,
     instance::{Event, PendingCall, Step, Used, WasmInstance},
     promptness,
     watchdog::{Bounds, Overdue},
 };
 use crate::{
     abi::envelope::ResponseHead,
-    clock::{BoxFuture, Time, within_kept},
+    clock::{BoxFuture, Time, within, within_kept},
     invocation::{
         End, ErrorKind, Failure, Fault, Invocation, InvocationError, Piece, Record, Reply, ReplyBody, Tally,
         Usage,
     },
     pool::Lease,
 };
+
+/// A guest that is stopped at its deadline has ended by then, if a core is free for it. When none is, its client is answered
+/// without it.
+const STOPPING: Duration = Duration::from_millis(3);
 
 /// Chunks on their way to a slow reader, beside what the guest's own buffer holds.
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -137,6 +143,14 @@ struct Driver {
     deadline: Time,
     used: Used,
     cpu: Duration,
+    /// For how long it has stood still because its share of a CPU was used up,
+    throttled: Duration,
+    /// since when it does so now,
+    pausing: Option<Time>,
+    /// and how much of that was not waited for, but is in the wall time all the same.
+    skipped: Duration,
+    /// What this machine took longer, where that is not counted.
+    excess: Duration,
     wakeup: Arc<Wakeup>,
     /// Made when the call first waits: most never do.
     timer: Option<BoxFuture<'static, ()>>,
@@ -158,6 +172,10 @@ impl Driver {
             deadline,
             used: Used::default(),
             cpu: Duration::ZERO,
+            throttled: Duration::ZERO,
+            pausing: None,
+            skipped: Duration::ZERO,
+            excess: Duration::ZERO,
             wakeup: Arc::new(Wakeup(Notify::new())),
             timer: None,
             is_healthy: true,
@@ -174,6 +192,9 @@ impl Driver {
         &mut self,
         request: http::Request<crate::invocation::RequestBody>,
     ) -> Result<(), InvocationError> {
+        if let Some(quota) = &self.instance.quota {
+            quota.lock().begin();
+        }
         let id = self.tally().record().id.clone();
         let mut call = Some(PendingCall { id, request, deadline: self.deadline });
         let instance = self.instance.clone();
@@ -191,6 +212,8 @@ impl Driver {
     /// Polls the guest until it has written something, or has ended.
     async fn next_output(&mut self) -> Result<Output, InvocationError> {
         loop {
+            let clock = &self.instance.function.runtime.clock;
+            let began = self.instance.quota.as_ref().map(|_| clock.now());
             let Step { event, used } = self.step().await?;
             self.instance.function.habit.observe(used.cpu);
             self.cpu += used.cpu;
@@ -200,12 +223,25 @@ impl Driver {
                 memory_bytes: used.memory_bytes.max(self.used.memory_bytes),
                 bytes_in: used.bytes_in.max(self.used.bytes_in),
                 bytes_out: used.bytes_out.max(self.used.bytes_out),
+                log_bytes: used.log_bytes.max(self.used.log_bytes),
+            };
+            let paced = match began {
+                None => Ok(()),
+                // boxed, so that calls that are not held to a share are no larger for it
+                Some(began) => Box::pin(self.pace(began, used.cpu)).await,
             };
             match event {
-                Event::Waiting => self.woken_or_overdue().await?,
-                Event::Output { head, body } => return Ok(Output { head, body, is_last: false }),
+                Event::Waiting => {
+                    paced?;
+                    self.woken_or_overdue().await?;
+                }
+                Event::Output { head, body } => {
+                    paced?;
+                    return Ok(Output { head, body, is_last: false });
+                }
                 Event::Done { head, body } => {
                     self.call = None;
+                    paced?;
                     return Ok(Output { head, body, is_last: true });
                 }
                 Event::Refused { error, is_held } => {
@@ -222,6 +258,40 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Stands still for as long as the instance's share of a CPU asks for after it has computed for so long, from `began` on.
+    async fn pace(&mut self, began: Time, cpu: Duration) -> Result<(), InvocationError> {
+        let instance = self.instance.clone();
+        let Some(quota) = &instance.quota else { return Ok(()) };
+        let clock = &instance.function.runtime.clock;
+        let now = clock.now();
+        let pause = quota.lock().spend(began, now, cpu);
+        let is_computed = instance.function.spec.cpu_share.is_some_and(|share| share.is_computed);
+        if !is_computed {
+            if pause.by.is_zero() {
+                return Ok(());
+            }
+            self.pausing = Some(now);
+            let paused = self.before_deadline(clock.sleep_until(now + pause.by)).await;
+            self.pausing = None;
+            self.throttled += clock.now().since(now);
+            return paused;
+        }
+        let left = self.deadline.since(now) + pause.excess;
+        let skipped = pause.by.min(left);
+        self.throttled += pause.throttled.min(left);
+        self.skipped += skipped;
+        self.excess += pause.excess;
+        // the time that is left is the provider's
+        self.deadline = now + (left - skipped);
+        self.timer = None;
+        if pause.by > left { Err(self.overdue()) } else { Ok(()) }
+    }
+
+    fn overdue(&self) -> InvocationError {
+        let (kind, message) = fault::overdue(Overdue::Wall, &self.instance.function.spec);
+        InvocationError::new(kind, message)
     }
 
     /// One poll of the guest: inline if its function is known to be quick, else on a thread that may be held.
@@ -242,17 +312,24 @@ impl Driver {
                 return Ok(step);
             }
         }
-        let instance = self.instance.clone();
+        let (instance, timed) = (self.instance.clone(), Arc::<Timed>::default());
+        let timing = timed.clone();
         let step = move || {
             promptness::run_as_usual();
+            timing.begin();
             instance.with(|guest| instance.step(guest, number, &waker, bounds))
         };
-        function
-            .runtime
-            .handle
-            .spawn_blocking(step)
-            .await
-            .map_err(|_| platform("the host failed while it ran the function"))
+        let mut running = function.runtime.handle.spawn_blocking(step);
+        match within(&*function.runtime.clock, self.deadline + STOPPING, &mut running).await {
+            Some(ended) => ended.map_err(|_| platform("the host failed while it ran the function")),
+            // it goes on until the watchdog gets hold of it, and whoever takes the call back waits for that
+            None => {
+                running.abort(); // in case that it has not begun
+                let (cpu, memory_bytes) = (timed.elapsed(), self.instance.memory_bytes());
+                let used = Used { cpu, memory_bytes, ..self.used };
+                Ok(Step { event: Event::Refused { error: self.overdue(), is_held: true }, used })
+            }
+        }
     }
 
     fn bounds(&self) -> Bounds {
@@ -269,10 +346,7 @@ impl Driver {
     async fn before_deadline<T>(&mut self, future: impl Future<Output = T>) -> Result<T, InvocationError> {
         let clock = &self.instance.function.runtime.clock;
         let done = within_kept(&**clock, self.deadline, &mut self.timer, future).await;
-        done.ok_or_else(|| {
-            let (kind, message) = fault::overdue(Overdue::Wall, &self.instance.function.spec);
-            InvocationError::new(kind, message)
-        })
+        done.ok_or_else(|| self.overdue())
     }
 
     fn replied(self, head: &ResponseHead) -> Record {
@@ -296,13 +370,18 @@ impl Driver {
     fn count(&mut self) {
         let (used, cpu) = (self.used, self.cpu);
         if let Some(tally) = &mut self.tally {
-            let wall = self.instance.function.runtime.clock.now().since(self.began);
+            let now = self.instance.function.runtime.clock.now();
+            let wall = (now.since(self.began) + self.skipped).saturating_sub(self.excess);
+            // who leaves during a pause leaves it unfinished
+            let throttled = self.throttled + self.pausing.map_or(Duration::ZERO, |since| now.since(since));
             tally.used(|usage: &mut Usage| {
                 usage.handler_wall = wall;
                 usage.handler_cpu = cpu;
                 usage.memory_peak_bytes = used.memory_bytes;
                 usage.bytes_in = used.bytes_in;
                 usage.bytes_out = used.bytes_out;
+                usage.log_bytes = used.log_bytes;
+                usage.injected.throttled = throttled;
             });
         }
     }

@@ -94,7 +94,8 @@ impl Guest {
         let alarm = Arc::new(Alarm::default());
         let start = Arc::new(Start::new(origin.slots.clone(), origin.image.cloned()));
         let mut store = Store::new(compiled.compiler().limited(spec.memory_mib, start.clone()));
-        store.set_trap_handler(interrupt::handler());
+        let memory_at = interrupt::MemoryAt::default();
+        store.set_trap_handler(interrupt::handler(memory_at.clone()));
         let env = FunctionEnv::new(&mut store, state(origin, random, &alarm));
         let mut imports = Imports::new();
         imports.register_namespace(abi::IMPORT_MODULE, imports::all(&mut store_mut(&mut store), &env));
@@ -126,6 +127,7 @@ impl Guest {
             instance.exports.get_typed_function::<(), i32>(&store, abi::export::INIT).map_err(missing)?;
         let poll = instance.exports.get_typed_function(&store, abi::export::POLL).map_err(missing)?;
         let cancel = instance.exports.get_typed_function(&store, abi::export::CANCEL).map_err(missing)?;
+        memory_at.tell(memory.view(&store).data_ptr());
         env.as_mut(&mut store).memory = Some(memory.clone());
 
         let mut guest =

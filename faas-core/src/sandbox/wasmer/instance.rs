@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
     time::Duration,
@@ -26,6 +26,7 @@ use crate::{
     clock::{BoxFuture, Time},
     invocation::{ErrorKind, Failure, Invocation, InvocationError, Reply},
     pool::Lease,
+    sandbox::quota::Quota,
 };
 
 pub(super) struct WasmInstance {
@@ -34,6 +35,10 @@ pub(super) struct WasmInstance {
     guest: Mutex<Option<Guest>>,
     contenders: Mutex<Vec<Waker>>,
     is_contended: AtomicBool,
+    /// Of its memory, as of the last poll that has ended.
+    memory_bytes: AtomicU64,
+    /// Absent for one that computes as fast as the machine does.
+    pub(super) quota: Option<Mutex<Quota>>,
 }
 
 /// What one step of a call brought.
@@ -50,6 +55,7 @@ pub(super) struct Used {
     pub(super) memory_bytes: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    pub(super) log_bytes: u64,
 }
 
 pub(super) enum Event {
@@ -67,12 +73,21 @@ pub(super) enum Event {
 
 impl WasmInstance {
     pub(super) fn new(function: Arc<Function>, guest: Guest) -> Self {
+        let quota = function.spec.cpu_share.map(|share| Mutex::new(Quota::new(share)));
+        let memory_bytes = AtomicU64::new(guest.memory_bytes());
         WasmInstance {
             function,
+            quota,
+            memory_bytes,
             guest: Mutex::new(Some(guest)),
             contenders: Mutex::default(),
             is_contended: AtomicBool::new(false),
         }
+    }
+
+    /// The most memory that the guest has had, what the poll that runs has made of it left out.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Ordering::Relaxed)
     }
 
     /// Runs `f` with the guest, unless another call of this instance is running: then `waker` is woken when it
@@ -141,7 +156,9 @@ impl WasmInstance {
         let calls = live.calls();
         if let Some(call) = calls.get(number) {
             (used.bytes_in, used.bytes_out) = (call.bytes_read(), call.reply.bytes_written);
+            used.log_bytes = call.log_budget.written();
         }
+        self.memory_bytes.store(used.memory_bytes, Ordering::Relaxed);
         let event = match polled {
             Err(error) => {
                 calls.wake_all();

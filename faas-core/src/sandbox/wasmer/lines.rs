@@ -3,7 +3,7 @@
 /// The longest line passed on; the rest of it is dropped.
 pub(super) const MAX_LINE_BYTES: usize = 16 << 10;
 /// The most output passed on for one invocation, all its streams together.
-pub(super) const MAX_INVOCATION_BYTES: usize = 256 << 10;
+pub(super) const MAX_INVOCATION_BYTES: usize = crate::limits::MAX_LOG_BYTES as usize;
 
 /// One stream's unfinished line.
 #[derive(Debug, Default)]
@@ -82,6 +82,11 @@ impl Budget {
             self.used = MAX_INVOCATION_BYTES;
         }
         fits
+    }
+
+    /// How many bytes there were, those that were dropped included.
+    pub(super) fn written(self) -> u64 {
+        (self.used + self.dropped) as u64
     }
 
     /// How many bytes were dropped.

@@ -55,7 +55,7 @@ pub use promptness::run_promptly;
 use crate::{
     abi::manifest,
     clock::{BoxFuture, SharedClock},
-    invocation::{ErrorKind, FunctionSpec, Init, InvocationError, Origin},
+    invocation::{ErrorKind, FunctionSpec, Init, Injected, InvocationError, Origin},
     sandbox::{Sandbox, Started},
     transition::{LogLevel, LogLine, SharedObserver, Transition},
 };
@@ -365,7 +365,8 @@ impl Sandbox for WasmSandbox {
                 let (guest, cpu) = start_plainly(&function).await?;
                 (guest, Origin::Plain, cpu)
             };
-            let init = Init { origin, wall: runtime.clock.now().since(began), cpu };
+            let init =
+                Init { origin, wall: runtime.clock.now().since(began), cpu, injected: Injected::default() };
             Ok(started(&function, guest, init))
         })
     }
@@ -374,7 +375,9 @@ impl Sandbox for WasmSandbox {
         let began = self.0.runtime.clock.now();
         let guest = self.0.take_spare()?;
         let wall = self.0.runtime.clock.now().since(began);
-        Some(started(&self.0, guest, Init { origin: Origin::Recycled, wall, cpu: Duration::ZERO }))
+        let init =
+            Init { origin: Origin::Recycled, wall, cpu: Duration::ZERO, injected: Injected::default() };
+        Some(started(&self.0, guest, init))
     }
 }
 

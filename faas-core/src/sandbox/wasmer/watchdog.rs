@@ -121,7 +121,7 @@ impl Watchdog {
         });
         let watching = shared.clone();
         let thread = std::thread::Builder::new().name("faas-watchdog".into()).spawn(move || {
-            promptness::run_promptly();
+            promptness::watch_promptly();
             watching.run();
         })?;
         Ok(Watchdog { shared, thread: Some(thread) })

@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use faas_core::{invocation::ErrorKind, sandbox::wasmer::Tier, transition::LogLevel};
+use faas_core::{
+    invocation::{ErrorKind, FunctionSpec},
+    sandbox::wasmer::Tier,
+    transition::LogLevel,
+};
 
 use super::run;
 use crate::support::{Host, module, poll, spec, spec_with_timeout, with_pages};
@@ -16,6 +20,26 @@ async fn bulk_memory_in_a_loop_is_stopped() {
     ] {
         let (result, _) = run(code, spec_with_timeout(20)).await;
         assert_eq!(result.expect_err("stopped").kind, ErrorKind::TimedOut, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_nothing_but_copy_is_stopped_amid_a_copy_and_its_client_does_not_wait() {
+    const ALL: u32 = 64 << 20;
+    for code in [
+        format!("(memory.fill (i32.const 0) (i32.const 1) (i32.const {ALL}))"),
+        format!("(memory.copy (i32.const 0) (i32.const 1) (i32.const {}))", ALL - 1),
+        format!("(memory.copy (i32.const 1) (i32.const 0) (i32.const {}))", ALL - 1),
+    ] {
+        let wat = with_pages(&poll(&format!("(loop $l {code} (br $l)) (i32.const 1)")), ALL >> 16);
+        let host = Host::new();
+        let spec = FunctionSpec { memory_mib: 64, ..spec_with_timeout(20) };
+        let guest = host.start(&wat, spec).await.expect("starts");
+        assert_eq!(guest.get().await.expect_err("overdue").kind, ErrorKind::TimedOut, "{code}");
+        let usage = host.seen.records.lock()[0].usage;
+        assert_eq!(usage.memory_peak_bytes, u64::from(ALL), "{code}");
+        // one copy takes milliseconds, the code between two of them nanoseconds: it was not waited for
+        assert_eq!(guest.leases_back(1).await, (0, 1), "{code}");
     }
 }
 

@@ -1,0 +1,20 @@
+//! Rate limits: how often functions may be invoked.
+//!
+//! ```text
+//! state   tokens, when the next one comes, who is refused: a state machine
+//! layer   puts it around a service                    service   refuses invocations that come too soon
+//! ```
+//!
+//! A refused invocation ends as [`RateLimited`](crate::invocation::ErrorKind::RateLimited), is never scheduled, and costs
+//! nothing. What it would have cost knows who bills.
+
+mod layer;
+mod service;
+mod state;
+
+pub use layer::RateLayer;
+pub use service::{RateLimited, ResponseFuture};
+pub use state::{Rate, Rates, Refused};
+
+/// Rates that several services keep to together. The lock is held for some arithmetic.
+pub type SharedRates = std::sync::Arc<parking_lot::Mutex<Rates>>;
