@@ -26,6 +26,7 @@
 //!                                              recursion   loops of calls       sim     replays traces
 //!                                              budget      caps in dollars     rate    how often
 //!                                              limits      who comes near one  knock   who may come
+//!                                              delivery    events, retried     schedule  cron
 //!                                              testing     functions in virtual time (feature `testing`)
 //!                            abi: the contract between the halves
 //! ```
@@ -53,6 +54,8 @@ pub mod budget;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod clock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod delivery;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod invocation;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod knock;
@@ -70,6 +73,8 @@ pub mod rate;
 pub mod recursion;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod sandbox;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod schedule;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod scheduler;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

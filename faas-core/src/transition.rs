@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Time,
+    delivery::Progress,
     invocation::{FunctionSpec, InvocationError, Record},
 };
 
@@ -58,6 +59,8 @@ pub enum Transition<'a> {
     Log(&'a LogLine),
     /// An invocation has ended.
     Finished(&'a Record),
+    /// An event that nobody waits for has come a step further.
+    Event(&'a Progress),
 }
 
 /// Why an instance stopped.

@@ -3,14 +3,14 @@
 //! Made once by a command; [`crate::reload`] hands it releases. It takes no decisions of its own: a release that was
 //! planned is carried out in an order in which no request fails.
 
-use std::{io::Write, str::FromStr, sync::Arc};
+use std::{io::Write, str::FromStr, sync::Arc, time::Duration};
 
 use faas_core::{
     abi::manifest::Entry,
     budget::Budget,
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
-    policy::PolicyKind,
+    policy::{Policy as _, PolicyKind, Scheduled},
     profile::{Profile, Unsupported},
     rate::Rate,
     sandbox::{
@@ -34,6 +34,7 @@ use crate::{
     mimicry::Mimicry,
     paths, profiles,
     reload::release::{Planned, Release},
+    trigger::cron::Crontab,
 };
 
 /// Whose rules apply unless told otherwise.
@@ -59,6 +60,8 @@ pub struct Setup {
     pub mimicry: Mimicry,
     /// What keeps instances warm; the profile's way when absent.
     pub policy: Option<PolicyKind>,
+    /// How long before the clock calls a function an instance is started for it.
+    pub warm_ahead: Option<Duration>,
 }
 
 impl Setup {
@@ -74,6 +77,7 @@ impl Setup {
             rates: Vec::new(),
             mimicry: Mimicry::default(),
             policy: None,
+            warm_ahead: None,
         }
     }
 }
@@ -116,8 +120,19 @@ pub struct Host {
     runtime: Arc<Runtime>,
     scheduler: Scheduler,
     gateway: Arc<Gateway>,
+    observer: Observing,
+    cron: Arc<Crontab>,
     scale: Vec<Scale>,
     mimicry: Mimicry,
+}
+
+/// An observer that can be in a struct that derives `Debug`.
+struct Observing(SharedObserver);
+
+impl std::fmt::Debug for Observing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Host {
@@ -140,13 +155,15 @@ impl Host {
             .map_err(|why| Error::failed(why.to_string()))?;
         let mut rng = fastrand::Rng::new();
         let policy_seed = rng.u64(..);
-        let scheduling = scheduler::Config {
-            limits: profile.pool_limits(),
-            policy: match setup.policy {
-                Some(policy) => policy.build(policy_seed),
-                None => profile.keep_alive(policy_seed),
-            },
+        let keep_alive = match setup.policy {
+            Some(policy) => policy.build(policy_seed),
+            None => profile.keep_alive(policy_seed),
         };
+        let policy = match setup.warm_ahead {
+            Some(lead) => Scheduled::new(keep_alive, lead).boxed(),
+            None => keep_alive,
+        };
+        let scheduling = scheduler::Config { limits: profile.pool_limits(), policy };
         let scheduler = Scheduler::new(scheduling, clock.clone(), observer.clone());
         let speaks = Speaks { errors: setup.errors, profile: profile.clone() };
         let gateway = Gateway::new(
@@ -155,11 +172,24 @@ impl Host {
             meter.clone(),
             speaks,
             clock.clone(),
-            observer,
+            observer.clone(),
         );
         let gateway = Arc::new(gateway.with_cold_starts(setup.mimicry.always_cold));
         let Setup { scale, mimicry, .. } = setup;
-        Ok(Arc::new(Host { clock, console, profile, meter, runtime, scheduler, gateway, scale, mimicry }))
+        let (cron, observer) = (Arc::new(Crontab::default()), Observing(observer));
+        Ok(Arc::new(Host {
+            clock,
+            console,
+            profile,
+            meter,
+            runtime,
+            scheduler,
+            gateway,
+            observer,
+            cron,
+            scale,
+            mimicry,
+        }))
     }
 
     /// Where time comes from.
@@ -180,6 +210,21 @@ impl Host {
     /// What answers requests.
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// Whose rules apply.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Who hears of every step.
+    pub fn observer(&self) -> SharedObserver {
+        self.observer.0.clone()
+    }
+
+    /// Whom the clock calls.
+    pub fn cron(&self) -> &Arc<Crontab> {
+        &self.cron
     }
 
     /// What has been used, and what it costs.
@@ -233,6 +278,8 @@ impl Host {
         for name in &release.retired {
             self.scheduler.retire(name);
         }
+        let functions = release.functions.iter().map(|planned| &planned.spec);
+        self.cron.follow(self.clock.now(), functions);
         Ok(())
     }
 

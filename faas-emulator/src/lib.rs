@@ -10,8 +10,8 @@
 //! - [`commands`]: one file a command.
 //! - [`trigger`]: the outside world. [`gateway`]: HTTP to invocations and back.
 //! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules;
-//!   [`mimicry`]: and how slow they are.
-//! - [`keeping`]: what of that outlives the process.
+//!   [`mimicry`]: and how slow they are. [`events`]: what nobody waits for: written down, delivered later.
+//! - [`keeping`]: what of a session outlives the process.
 //! - [`reload`]: from saved source to served function.
 //! - [`console`]: what is said meanwhile.
 //!
@@ -21,6 +21,7 @@
 pub mod commands;
 pub mod console;
 pub mod error;
+pub mod events;
 pub mod gateway;
 pub mod host;
 pub mod keeping;

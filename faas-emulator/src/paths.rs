@@ -52,6 +52,15 @@ pub struct Running {
 /// Where a project's notes are, by the hash of its path. A crate's own lie in its target folder, which others may share;
 /// modules have no such place, so theirs are in the cache.
 fn note(project: &Project, name: &str) -> Option<PathBuf> {
+    file(project, name, "json")
+}
+
+/// Where a project's accepted events are written down.
+pub fn journal(project: &Project) -> Option<PathBuf> {
+    file(project, "events", "redb")
+}
+
+fn file(project: &Project, name: &str, extension: &str) -> Option<PathBuf> {
     let (path, dir) = match project {
         Project::Cargo(project) => (&project.root, project.target_dir.join(name)),
         Project::Modules(ModuleFiles::One(path) | ModuleFiles::Folder(path)) => {
@@ -59,7 +68,7 @@ fn note(project: &Project, name: &str) -> Option<PathBuf> {
         }
     };
     let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-    Some(dir.join(format!("{}.json", &hash[..16])))
+    Some(dir.join(format!("{}.{extension}", &hash[..16])))
 }
 
 fn running_file(project: &Project) -> Option<PathBuf> {
@@ -179,18 +188,27 @@ impl Running {
 
     /// What the session of this server has used until now; `None` if it is gone.
     pub async fn session(&self) -> Option<Session> {
+        let (_, body) = self.ask(http::Method::GET, crate::gateway::BILL_PATH).await?;
+        serde_json::from_slice(&body).ok()
+    }
+
+    /// What this server says there; `None` if it is gone.
+    pub async fn ask(&self, method: http::Method, path: &str) -> Option<(http::StatusCode, bytes::Bytes)> {
         let stream = self.connect().await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.ok()?;
         let connection = tokio::spawn(connection);
-        let request = http::Request::get(crate::gateway::BILL_PATH)
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
             .header(http::header::HOST, "localhost")
             .body(http_body_util::Empty::<bytes::Bytes>::new())
             .ok()?;
-        let body = sender.send_request(request).await.ok()?.into_body();
-        let bytes = http_body_util::BodyExt::collect(body).await.ok()?.to_bytes();
+        let response = sender.send_request(request).await.ok()?;
+        let status = response.status();
+        let bytes = http_body_util::BodyExt::collect(response.into_body()).await.ok()?.to_bytes();
         connection.abort();
-        serde_json::from_slice(&bytes).ok()
+        Some((status, bytes))
     }
 
     /// The note of the server that serves the project, if there is one. The server may be gone without having taken

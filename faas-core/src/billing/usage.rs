@@ -47,6 +47,7 @@ impl Use {
             handler_cpu: usage.handler_cpu,
             memory_mib: spec.memory_mib,
             memory_used_mib: u32::try_from(used_mib).unwrap_or(u32::MAX),
+            event_bytes: usage.event_bytes,
             ..Use::default()
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::abi::manifest::Isolation;
+use crate::{abi::manifest::Isolation, schedule::Schedule};
 
 /// A share of one CPU, as Linux's bandwidth control gives it: so much CPU time in each period, at full speed until it is used
 /// up, and then nothing until the next.
@@ -54,6 +54,8 @@ pub struct FunctionSpec {
     /// One more instance is started when more than this share of the instances' places is taken, in percent: for
     /// functions whose instances serve several at once. When absent one is started when all are taken.
     pub target_utilization_percent: Option<u8>,
+    /// When the clock calls it.
+    pub schedule: Option<Arc<Schedule>>,
     /// The largest request body taken, in bytes.
     pub max_request_bytes: u64,
     /// The largest reply body given, in bytes.
@@ -79,6 +81,7 @@ impl FunctionSpec {
             min_instances: 0,
             reserved_concurrency: None,
             target_utilization_percent: None,
+            schedule: None,
             max_request_bytes: 6 << 20,
             max_reply_bytes: 6 << 20,
         }

@@ -1,7 +1,9 @@
 //! Warm before the clock strikes: functions whose next firings are known, such as those of a cron trigger, are
 //! warmed a little ahead. All else is another policy's.
 //!
-//! In Huawei's traces (EuroSys '25) timers make the worst use of instances. When a function fires is passed in as a question, "when next after this?", so nothing here parses cron.
+//! In Huawei's traces (EuroSys '25) timers make the worst use of instances. A function fires as its
+//! [schedule](crate::invocation::FunctionSpec::schedule) says; other firings are passed in as a question, "when next after
+//! this?", so nothing here parses cron.
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -23,7 +25,8 @@ impl Scheduled {
         Scheduled { inner: Box::new(inner), lead, next: HashMap::new() }
     }
 
-    /// The function of this name fires when `next` says: asked with a time, it answers the first firing after it.
+    /// The function of this name fires when `next` says, whatever its settings do: asked with a time, it answers the first
+    /// firing after it.
     pub fn fires(
         mut self,
         function: impl Into<Arc<str>>,
@@ -31,6 +34,15 @@ impl Scheduled {
     ) -> Self {
         self.next.insert(function.into(), Box::new(next));
         self
+    }
+
+    /// When a function fires next after this: as was said of it here, or else as its
+    /// [schedule](crate::invocation::FunctionSpec::schedule) does.
+    fn after(&mut self, time: Time, function: Subject<'_>) -> Option<Time> {
+        match self.next.get_mut(&function.spec.name) {
+            Some(next) => next(time),
+            None => function.spec.schedule.as_ref()?.next_after(time),
+        }
     }
 
     /// The function of this name fires at these times.
@@ -47,8 +59,7 @@ impl Policy for Scheduled {
 
     fn keep(&mut self, now: Time, function: Subject<'_>) -> Option<Duration> {
         let keep = self.inner.keep(now, function)?;
-        let Some(next) = self.next.get_mut(&function.spec.name) else { return Some(keep) };
-        match next(now) {
+        match self.after(now, function) {
             // warmed for it, or so near that it is not worth going
             Some(at) if at.since(now) <= self.lead => Some(keep.max(at.since(now) + self.lead)),
             _ => Some(keep),
@@ -57,9 +68,8 @@ impl Policy for Scheduled {
 
     fn rest(&mut self, now: Time, function: Subject<'_>) -> Rest {
         let mut rest = self.inner.rest(now, function);
-        let Some(next) = self.next.get_mut(&function.spec.name) else { return rest };
         // the first for which there still is time to warm
-        if let Some(at) = next(now + self.lead) {
+        if let Some(at) = self.after(now + self.lead, function) {
             let warm_at = now + at.since(now + self.lead);
             let inner = rest.warm_at.filter(|inner| *inner > now);
             rest.warm_at = Some(inner.map_or(warm_at, |inner| inner.min(warm_at)));
@@ -108,6 +118,11 @@ mod tests {
 
         let mut strict = Scheduled::new(FixedTtl(secs(0)), secs(10)).fires_at("report", vec![at(100)]);
         assert_eq!(strict.keep(at(91), report), Some(secs(19)), "9 s to the firing, 10 s of grace");
+
+        let cron = "*/5 * * * *".parse().expect("a schedule");
+        let cron = FunctionSpec { schedule: Some(std::sync::Arc::new(cron)), ..FunctionSpec::new("cron") };
+        let cron = Subject { spec: &cron, index: 2, app: 2, active: 0 };
+        assert_eq!(policy.rest(at(0), cron), warm(290), "as its own settings say");
 
         let other = FunctionSpec::new("other");
         let other = Subject { spec: &other, index: 1, app: 1, active: 0 };

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::{
     Profile,
+    events::Events,
     prices::{Billing, Counts, Meter},
     schema::{ColdStart, Cpu, Limits, Part, Range, Scaling, Sourced, Step},
 };
@@ -25,6 +26,7 @@ pub(super) fn check(profile: &Profile) -> Checked {
     limits(&profile.limits)?;
     scaling(&profile.scaling)?;
     cpu(&profile.cpu)?;
+    events(&profile.events)?;
     for (i, start) in profile.cold_starts.iter().enumerate() {
         cold_start(i, start)?;
         parts(i, start, &profile.cold_starts[..i])?;
@@ -147,6 +149,35 @@ fn cpu(cpu: &Cpu) -> Checked {
     }
     ascend("milli_vcpus", &cpu.milli_vcpus)?;
     ascend("mhz", &cpu.mhz)
+}
+
+/// Distances without an end to them, or of nothing where nothing else ends them.
+fn events(events: &Events) -> Checked {
+    range("events.max_age_ms", events.max_age_ms.as_ref())?;
+    for (name, first, max) in [
+        ("retry", &events.retry_ms, &events.retry_max_ms),
+        ("unserved", &events.unserved_ms, &events.unserved_max_ms),
+    ] {
+        if let (Some(first), Some(max)) = (first, max)
+            && first.value > max.value
+        {
+            return wrong(
+                format!("events.{name}_ms"),
+                format!("{name}_ms is {}, which is more than {name}_max_ms, {}", first.value, max.value),
+            );
+        }
+    }
+    let is_zero = |of: &Option<Sourced<u64>>| of.as_ref().is_some_and(|ms| ms.value == 0);
+    if is_zero(&events.unserved_ms) {
+        return wrong(
+            "events.unserved_ms",
+            "throttled events would come back at once, for ever: wait a little",
+        );
+    }
+    if is_zero(&events.retry_ms) && events.max_retries.as_ref().is_some_and(|most| most.value < 0) {
+        return wrong("events.retry_ms", "retries without number need a distance: wait a little");
+    }
+    Ok(())
 }
 
 fn cold_start(i: usize, start: &ColdStart) -> Checked {

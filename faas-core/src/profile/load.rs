@@ -9,6 +9,7 @@ use super::{
     Profile,
     builtin::{self, BuiltIn},
     check,
+    events::Events,
     facts::{facts, locate},
     prices::Billing,
     schema::{ColdStart, Cpu, Errors, Limits, Log, Scaling, Source},
@@ -72,6 +73,8 @@ struct File {
     errors: Errors,
     #[serde(default)]
     log: Log,
+    #[serde(default)]
+    events: Events,
     billing: Billing,
 }
 
@@ -121,7 +124,7 @@ impl Profile {
             );
             error(Some(missing.at), what)
         })?;
-        let File { title, sources, limits, scaling, cpu, cold_starts, errors, log, billing } = file;
+        let File { title, sources, limits, scaling, cpu, cold_starts, errors, log, events, billing } = file;
         let profile = Profile {
             name: name.to_owned(),
             title,
@@ -132,6 +135,7 @@ impl Profile {
             cold_starts,
             errors,
             log,
+            events,
             billing,
             facts,
         };
@@ -190,7 +194,7 @@ mod tests {
         insta::assert_snapshot!(broken("[scaling]", "[scaling]\nmax_instance = 1"), @"profile `mine`, line 95: unknown field `max_instance`, expected one of `instance_concurrency`, `default_concurrency`, `max_instances`, `max_running`, `memory_mib`, `max_function_instances`, `burst_instances`, `burst_window_ms`, `requests_per_second_per_instance`, `max_queued`, `max_wait_ms`, `target_utilization_percent`, `keep_alive_ms`, `keep_alive_max_ms`");
         insta::assert_snapshot!(broken("value = \"0.20\"", "value = 0.20"), @"profile `mine`, line 210: invalid type: floating point `0.2`, expected a string");
         insta::assert_snapshot!(broken("value = \"0.20\"", "value = \"20 ct\""), @r#"profile `mine`, line 210: "20 ct" is no price: write it as "0.0000166667""#);
-        insta::assert_snapshot!(broken("source = \"stellar\"", "source = \"hearsay\""), @"profile `mine`, line 103: there is no source `hearsay`: add [sources.hearsay], or name one of dynamodb, init-billing, lambda-perf, lifecycle, memory, periods, pricing, quotas, recalled, scaling, sqs, stellar, tiers");
+        insta::assert_snapshot!(broken("source = \"stellar\"", "source = \"hearsay\""), @"profile `mine`, line 103: there is no source `hearsay`: add [sources.hearsay], or name one of dynamodb, events, events-jitter, init-billing, lambda-perf, lifecycle, memory, periods, pricing, quotas, recalled, scaling, sqs, stellar, tiers");
         insta::assert_snapshot!(broken("[limits.memory_mib]", "[limits.memory]"), @"profile `mine`, line 44: unknown field `memory`, expected one of `memory_mib`, `timeout_ms`, `cpu_ms`, `init_ms`, `request_bytes`, `reply_bytes`, `stream_reply_bytes`, `event_bytes`, `scratch_mib`, `env_bytes`, `package_bytes`, `unpacked_bytes`, `subrequests`, `connections`, `open_files`, `threads`, `url_bytes`, `header_bytes`, `requests_per_day`, `requests_per_minute`");
         insta::assert_snapshot!(broken("counts = \"requests\"", "counts = \"calls\""), @"profile `mine`, line 209: unknown variant `calls`, expected one of `requests`, `gb_seconds`, `gb_hours`, `vcpu_seconds`, `ghz_seconds`, `cpu_ms`, `cpu_hours`, `scratch_gb_seconds`, `stream_gb`, `egress_gb`, `provisioned_gb_seconds`, `provisioned_use_gb_seconds`, `snapshot_gb_seconds`, `snapshot_restore_gb`, `server_hours`, `queue_operations`, `storage_gb_months`, `storage_writes`, `storage_reads`, `kv_reads`, `kv_writes`, `rows_read`, `rows_written`, `named`");
         insta::assert_snapshot!(broken("title =", "title"), @"profile `mine`, line 2: key with no value, expected `=`");

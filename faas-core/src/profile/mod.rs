@@ -7,7 +7,7 @@
 //! facts            what it says, entry by entry       check     what contradicts what
 //! resolve          a function's settings: what it asks for and what the provider gives
 //! scaling          what the scheduler decides by      log       the provider's lines, filled in
-//! mimicry          how slow its starts and CPUs are
+//! mimicry          how slow its starts and CPUs are   events    how events are delivered
 //! builtin          those that come along
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 mod builtin;
 mod check;
+mod events;
 mod facts;
 mod load;
 mod log;
@@ -24,6 +25,7 @@ mod resolve;
 mod scaling;
 mod schema;
 
+pub use events::Events;
 pub use facts::Fact;
 pub use load::{ProfileError, UnknownProfile};
 pub use log::LogLines;
@@ -67,6 +69,8 @@ pub struct Profile {
     pub errors: Errors,
     /// What is written to a function's log.
     pub log: Log,
+    /// How events that nobody waits for are delivered.
+    pub events: Events,
     /// What is billed, and for how much.
     pub billing: Billing,
     /// All of the above as it was written, each entry with its source.

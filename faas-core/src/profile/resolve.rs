@@ -1,9 +1,13 @@
 //! A function's settings: what it asks for, within what the provider gives.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Profile, schema::Range};
-use crate::{abi::manifest::Entry, abi::manifest::Isolation, invocation::FunctionSpec};
+use crate::{
+    abi::manifest::{Entry, Isolation},
+    invocation::FunctionSpec,
+    schedule::Schedule,
+};
 
 /// Where a provider has no limit: more than anybody waits for, and no overflow when added to a time.
 const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -61,7 +65,15 @@ impl Profile {
         };
         let most_per_instance = scaling.instance_concurrency.as_ref().map_or(u32::MAX, |most| most.value);
         let instance_concurrency = per_instance.min(most_per_instance);
+        let schedule = match &entry.schedule {
+            Some(text) => {
+                let schedule = text.parse::<Schedule>();
+                Some(Arc::new(schedule.map_err(|why| error(format!("never fires: {why};")))?))
+            }
+            None => None,
+        };
         Ok(FunctionSpec {
+            schedule,
             memory_mib,
             timeout,
             cpu_limit: limits.cpu_ms.as_ref().map(|range| Duration::from_millis(range.default.value)),
@@ -133,6 +145,7 @@ mod tests {
                 min_instances: 0,
                 reserved_concurrency: None,
                 target_utilization_percent: None,
+                schedule: None,
                 max_request_bytes: 6291456,
                 max_reply_bytes: 6291456,
             },
@@ -157,6 +170,7 @@ mod tests {
                 min_instances: 0,
                 reserved_concurrency: None,
                 target_utilization_percent: None,
+                schedule: None,
                 max_request_bytes: 100000000,
                 max_reply_bytes: 18446744073709551615,
             },

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Cloud, run::Run};
 use crate::{
+    delivery::{self, Rules},
     invocation::FunctionSpec,
     policy::{FixedTtl, Policy},
     pool::Limits,
@@ -44,6 +45,8 @@ pub(super) struct Setup {
     pub(super) mimics: Option<ColdStarts>,
     pub(super) only: Option<Vec<String>>,
     pub(super) configure: Option<fn(&mut FunctionSpec)>,
+    pub(super) delivery: Option<Rules>,
+    pub(super) delivery_limits: delivery::Limits,
 }
 
 impl Builder {
@@ -56,6 +59,8 @@ impl Builder {
             mimics: None,
             only: None,
             configure: None,
+            delivery: None,
+            delivery_limits: delivery::Limits::default(),
         };
         Builder { policy: None, limits: None, setup }
     }
@@ -139,6 +144,16 @@ impl Builder {
     /// Changes functions' settings, such as minimum instances, before they are deployed.
     pub fn configure(self, configure: fn(&mut FunctionSpec)) -> Self {
         Builder { setup: Setup { configure: Some(configure), ..self.setup }, ..self }
+    }
+
+    /// How events are delivered, where it is not as the profile says.
+    pub fn delivery(self, rules: Rules) -> Self {
+        Builder { setup: Setup { delivery: Some(rules), ..self.setup }, ..self }
+    }
+
+    /// How many events may wait.
+    pub fn delivery_limits(self, limits: delivery::Limits) -> Self {
+        Builder { setup: Setup { delivery_limits: limits, ..self.setup }, ..self }
     }
 
     /// The cloud, its functions deployed.

@@ -14,23 +14,25 @@ use std::{
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tower::Service as _;
+use tower::{Service as _, util::MapRequestLayer};
 
 use super::{
     Answer, Bill, Builder,
     builder::Setup,
     journal::Journal,
     run::{Run, START},
-    served::{RequestId, Slowly, Trouble, alive, native},
+    served::{RequestId, Slowly, Trouble, alive, native, with_id},
 };
 use crate::{
     Body, Request,
     abi::manifest,
     clock::{Clock as _, SharedClock, Time},
+    delivery::{self, Courier, MemoryJournal},
     function::{Definition, definitions},
     invocation::{End, FunctionSpec, Invocation, Piece, Record, ReplyBody, Tally},
     sandbox::{Sandbox, mimic::Mimic},
     scheduler::{Config, Deployment, Scheduler, Snapshot},
+    stack,
     transition::SharedObserver,
 };
 
@@ -39,17 +41,18 @@ use crate::{
 /// Statics are the process's: unlike in the sandbox, instances share them.
 #[derive(Debug, Clone)]
 pub struct Cloud {
-    scheduler: Scheduler,
-    shared: Arc<Shared>,
+    pub(super) scheduler: Scheduler,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     setup: Setup,
-    run: Arc<Run>,
+    pub(super) run: Arc<Run>,
     journal: Arc<Journal>,
     trouble: Trouble,
     invocations: AtomicU64,
+    pub(super) courier: Courier,
 }
 
 impl Cloud {
@@ -74,7 +77,16 @@ impl Cloud {
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(setup.seed)));
         let trouble = Trouble { chaos: setup.chaos, random };
         let scheduler = Scheduler::new(config, Arc::new(run.clock.clone()), journal.clone());
-        let shared = Shared { setup, run, journal, trouble, invocations: AtomicU64::new(0) };
+        let delivery = delivery::Config {
+            rules: setup.delivery.unwrap_or_else(|| setup.profile.delivery_rules()),
+            limits: setup.delivery_limits,
+            seed: setup.seed,
+        };
+        let stack = stack::assemble(MapRequestLayer::new(with_id), scheduler.clone());
+        let written: Arc<MemoryJournal> = Arc::default();
+        let clock: SharedClock = Arc::new(run.clock.clone());
+        let courier = Courier::with(delivery, stack, written, clock, journal.clone(), Vec::new());
+        let shared = Shared { setup, run, journal, trouble, invocations: AtomicU64::new(0), courier };
         let cloud = Cloud { scheduler, shared: Arc::new(shared) };
         match &cloud.shared.setup.only {
             Some(names) => names.iter().for_each(|name| cloud.deploy(name)),
@@ -163,8 +175,7 @@ impl Cloud {
     /// Begins an invocation, which runs whether or not the returned [`Call`] is awaited. It arrives now, that is, before
     /// time moves on.
     pub fn call(&self, function: &str, request: Request) -> Call {
-        let number = self.shared.invocations.fetch_add(1, Ordering::Relaxed) + 1;
-        let (id, function): (Arc<str>, Arc<str>) = (format!("#{number}").into(), function.into());
+        let (id, function): (Arc<str>, Arc<str>) = (self.next_id(), function.into());
         let observer: SharedObserver = self.shared.journal.clone();
         let tally = Tally::open(id.clone(), function.clone(), self.clock(), observer);
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
@@ -172,6 +183,11 @@ impl Cloud {
         let invocation = Invocation { function, request, force_cold: false, tally };
         let cloud = self.clone();
         Call(tokio::spawn(alive(self.shared.run.clone(), async move { cloud.answer(invocation).await })))
+    }
+
+    pub(super) fn next_id(&self) -> Arc<str> {
+        let number = self.shared.invocations.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("#{number}").into()
     }
 
     async fn answer(mut self, invocation: Invocation) -> Answer {

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use super::run::START;
 use crate::{
     clock::{Clock as _, VirtualClock},
+    delivery::{Progress, Span, What},
     invocation::{Record, Start},
     transition::{Observer, Transition},
 };
@@ -37,6 +38,20 @@ impl Observer for Journal {
             }
             Transition::Stopped { spec, reason, .. } => {
                 format!("{}.{} stopped: {reason:?}", spec.name, spec.generation)
+            }
+            Transition::Event(progress) => {
+                let Progress { id, function, what } = progress;
+                match what {
+                    What::Accepted { cause, .. } => format!("{function} {id} accepted: {}", cause.as_str()),
+                    What::Delivered { attempt } => format!("{function} {id} delivered in attempt {attempt}"),
+                    What::Retry { attempt, wait, because } => {
+                        format!("{function} {id} again in {} after attempt {attempt}: {because}", Span(*wait))
+                    }
+                    What::Dead { because } => format!("{function} {id} is a dead letter: {because}"),
+                    What::PutBack => format!("{function} {id} put back"),
+                    What::JournalFailed { because } => format!("{function} {id}: {because}"),
+                    What::ThrownAway => format!("{function} {id} thrown away"),
+                }
             }
             Transition::Log(line) => format!("{} says: {}", line.function, line.text),
             Transition::Finished(record) => {

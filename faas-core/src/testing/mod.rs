@@ -27,6 +27,7 @@
 //! ```text
 //! run       drives a test: time moves on when everybody waits for it
 //! cloud     functions, invocations, time        builder   profile, policy, seed, chaos
+//! events    what nobody waits for: retries, dead letters, schedules
 //! served    a #[function] as the scheduler's sandbox, with its start's latency and chaos
 //! modules   compiled modules, in the sandbox    answer, bill   what a test asserts on
 //! journal   what was reported
@@ -36,6 +37,7 @@ mod answer;
 mod bill;
 mod builder;
 mod cloud;
+mod events;
 mod journal;
 mod run;
 mod served;

@@ -16,7 +16,7 @@ use crate::{
     Body, Context, Error, Function, ReplyFuture,
     clock::{BoxFuture, SharedClock},
     function::Definition,
-    invocation::{BoxError, ErrorKind, FunctionSpec, InvocationError, RequestBody},
+    invocation::{BoxError, ErrorKind, FunctionSpec, Invocation, InvocationError, RequestBody},
     sandbox::{Sandbox, Started, native::NativeSandbox},
 };
 
@@ -135,4 +135,11 @@ pub(super) async fn alive<F: Future>(run: Arc<super::run::Run>, future: F) -> F:
         future.as_mut().poll(cx)
     })
     .await
+}
+
+/// Tells functions the ids of invocations that no [`Call`](super::Call) makes.
+pub(super) fn with_id(mut invocation: Invocation) -> Invocation {
+    let id = RequestId(invocation.tally.record().id.clone());
+    invocation.request.extensions_mut().insert(id);
+    invocation
 }

@@ -1,5 +1,7 @@
 //! `faas_core::testing` as its users have it: functions of this crate under virtual time.
 
+mod events;
+
 use std::time::Duration;
 
 use faas_core::{

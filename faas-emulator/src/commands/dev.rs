@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use faas_core::{
@@ -17,6 +18,7 @@ use super::{stderr_has_color, trust};
 use crate::{
     console::{Format, event::Event},
     error::Error,
+    events::{self, Events},
     gateway::status::Shapes,
     host::{DEFAULT_PROFILE, Host, Named, Scale, Setup},
     keeping::Keeper,
@@ -82,6 +84,11 @@ pub struct Options {
     /// none. `faas simulate` knows the same
     #[arg(long, value_name = "POLICY")]
     policy: Option<PolicyKind>,
+    /// Start an instance this long before the clock calls a function that has a schedule, such as 5s; providers do not
+    #[arg(long, value_name = "TIME", value_parser = events::duration)]
+    warm_ahead: Option<Duration>,
+    #[command(flatten)]
+    events: events::Options,
 }
 
 /// How the console looks.
@@ -130,6 +137,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         budget: options.budget(),
         rates: options.rate.clone(),
         mimicry: options.mimicry.chosen(&mut fastrand::Rng::new()),
+        warm_ahead: options.warm_ahead,
         policy: options.policy,
         ..Setup::new(options.profile.clone(), options.format(), out)
     })?;
@@ -177,6 +185,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         () = interrupts.next() => return Ok(ExitCode::from(INTERRUPTED)),
     }
     let mut keeper = Keeper::new(host.clone(), project.clone()).await?;
+    let events = Events::start(host, &project, options.events).await;
     let scheme = if options.tls { "https" } else { "http" };
     let running = Running { url: format!("{scheme}://{addr}"), pid: std::process::id() };
     let announced = running.announce(&project);
@@ -197,8 +206,15 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         }
         session.follow().await
     };
+    let called = async {
+        match &events {
+            Some(events) => host.cron().run(host.gateway(), events.courier(), clock, console).await,
+            None => std::future::pending().await,
+        }
+    };
     // dropping the session ends a build that runs
     tokio::select! {
+        () = called => {}
         failed = followed => {
             let Err(error) = failed;
             return Err(error);
@@ -212,6 +228,9 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         if let Ok(connections) = server.await {
             console.say(Event::Draining(connections.count()));
             connections.shutdown().await;
+        }
+        if let Some(events) = events {
+            events.stop().await;
         }
         host.shutdown().await;
     };

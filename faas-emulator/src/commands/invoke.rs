@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use faas_core::abi::manifest::is_name;
+use faas_core::{abi::manifest::is_name, delivery::INVOCATION};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
@@ -42,6 +42,9 @@ pub struct Options {
     /// Start a fresh instance for it
     #[arg(long)]
     cold: bool,
+    /// Do not wait for it: the running `faas dev` accepts it, and delivers it
+    #[arg(long = "async", conflicts_with_all = ["cold", "profile"])]
+    asynchronous: bool,
     /// Run it here under this profile, even if `faas dev` serves it
     #[arg(long = "as", value_name = "PROFILE")]
     profile: Option<String>,
@@ -60,6 +63,11 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         && let Some(connection) = running.connect().await
     {
         return ask(connection, request, &options.name, &running).await;
+    }
+    if options.asynchronous {
+        return Err(Error::bad_input(
+            "nobody is here to deliver it later\nServe the project with `faas dev`, and say this again beside it.",
+        ));
     }
     here(options, project, request).await
 }
@@ -80,6 +88,9 @@ fn request(options: &Options) -> Result<Request<Full<Bytes>>, Error> {
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok();
         let kind = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
         request = request.header(header::CONTENT_TYPE, kind);
+    }
+    if options.asynchronous {
+        request = request.header(INVOCATION, "async");
     }
     if options.cold {
         request = request.header(headers::START, "cold");
@@ -185,6 +196,12 @@ where
 /// `200 OK: warm, billed 2 ms, $0.000000204, generation 3`
 fn summary(status: StatusCode, figures: &HeaderMap) -> String {
     let get = |name| figures.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if status == StatusCode::ACCEPTED
+        && !figures.contains_key(headers::START)
+        && let Some(id) = get(headers::REQUEST_ID)
+    {
+        return format!("{status}: to be delivered as {id},");
+    }
     let parts: Vec<String> = [
         get(headers::START).map(ToOwned::to_owned),
         get(headers::BILLED_MS).map(|ms| format!("billed {ms} ms")),

@@ -4,6 +4,7 @@ pub mod bill;
 pub mod completions;
 pub mod dev;
 pub mod estimate;
+pub mod events;
 pub mod invoke;
 pub mod list;
 pub mod new;
@@ -37,6 +38,8 @@ enum Command {
     Dev(dev::Options),
     /// Invoke one function, and say what it cost
     Invoke(invoke::Options),
+    /// List asynchronous events that are not delivered, or put dead letters back
+    Events(events::Options),
     /// Begin a crate with a function
     New(new::Options),
     /// List functions, their routes and settings
@@ -65,6 +68,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     match cli.command {
         Command::Dev(options) => block_on(dev::run(options)),
         Command::Invoke(options) => block_on(invoke::run(options)),
+        Command::Events(options) => block_on(events::run(options)).map(|()| ExitCode::SUCCESS),
         Command::New(options) => new::run(&options).map(|()| ExitCode::SUCCESS),
         Command::List(options) => block_on(list::run(options)).map(|()| ExitCode::SUCCESS),
         Command::Bill(options) => block_on(bill::run(options)).map(|()| ExitCode::SUCCESS),

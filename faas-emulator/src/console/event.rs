@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use faas_core::{
     billing::Charge,
+    clock::Time,
+    delivery::Progress,
     invocation::Record,
     profile::LogLines,
     transition::{LogLine, StopReason},
@@ -93,12 +95,32 @@ pub enum Event {
     Many(Many),
     /// A guest wrote a line.
     Log(LogLine),
+    /// An event that nobody waits for has come a step further.
+    Delivery(Progress),
+    /// Functions that the clock calls.
+    Schedules {
+        /// When this is said.
+        now: Time,
+        /// Each of them; none when there are none any more.
+        upcoming: Vec<Upcoming>,
+    },
     /// So many events did not fit.
     Dropped(u64),
     /// The server takes no new requests and waits for these.
     Draining(usize),
     /// What it all cost.
     Bill(Bill),
+}
+
+/// When the clock calls a function next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upcoming {
+    /// The function.
+    pub function: String,
+    /// Its schedule.
+    pub schedule: String,
+    /// When.
+    pub at: Time,
 }
 
 /// A function that is being served.

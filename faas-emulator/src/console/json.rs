@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use faas_core::{
+    delivery::{Progress, What},
     invocation::{End, Origin, Start},
+    schedule::rfc3339,
     transition::StopReason,
 };
 use serde_json::{Value, json};
@@ -129,6 +131,15 @@ fn value(event: &Event) -> Value {
             "level": line.level.as_str(),
             "text": line.text,
         }),
+        Event::Delivery(progress) => delivery(progress),
+        Event::Schedules { now: _, upcoming } => json!({
+            "event": "schedules",
+            "functions": upcoming.iter().map(|next| json!({
+                "function": next.function,
+                "schedule": next.schedule,
+                "next": rfc3339(next.at),
+            })).collect::<Vec<_>>(),
+        }),
         Event::Dropped(count) => json!({ "event": "dropped", "count": count }),
         Event::Draining(connections) => json!({ "event": "draining", "connections": connections }),
         Event::Bill(bill) => json!({
@@ -144,6 +155,26 @@ fn value(event: &Event) -> Value {
             "total_usd": bill.total_usd.normalize().to_string(),
         }),
     }
+}
+
+fn delivery(progress: &Progress) -> Value {
+    let Progress { id, function, what } = progress;
+    let (step, more) = match what {
+        What::Accepted { cause, bytes } => ("accepted", json!({ "cause": cause.as_str(), "bytes": bytes })),
+        What::Delivered { attempt } => ("delivered", json!({ "attempt": attempt })),
+        What::Retry { attempt, wait, because } => {
+            ("retry", json!({ "attempt": attempt, "wait_ms": ms(*wait), "because": because }))
+        }
+        What::Dead { because } => ("dead", json!({ "because": because })),
+        What::PutBack => ("put_back", json!({})),
+        What::JournalFailed { because } => ("journal_failed", json!({ "because": because })),
+        What::ThrownAway => ("thrown_away", json!({})),
+    };
+    let mut value = json!({ "event": "delivery", "step": step, "id": &**id, "function": &**function });
+    if let (Value::Object(all), Value::Object(more)) = (&mut value, more) {
+        all.extend(more);
+    }
+    value
 }
 
 fn served(served: &Served) -> Value {
@@ -181,7 +212,7 @@ fn ms(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{bill, failed, invoked, log, served};
+    use super::super::tests::{bill, deliveries, failed, invoked, log, served};
     use super::*;
 
     #[test]
@@ -216,5 +247,10 @@ mod tests {
         assert_eq!(lines.lines().count(), events.len());
         let own_pid = format!("\"pid\":{}", std::process::id());
         insta::assert_snapshot!(lines.replace(&own_pid, "\"pid\":1"));
+    }
+
+    #[test]
+    fn how_far_an_event_is_is_one_object_too() {
+        insta::assert_snapshot!(deliveries().iter().map(render).collect::<String>());
     }
 }

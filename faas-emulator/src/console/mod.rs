@@ -20,6 +20,7 @@ use std::{io::Write, sync::Arc, thread::JoinHandle, time::Duration};
 use faas_core::{
     billing::Charge,
     clock::{SharedClock, Time},
+    delivery::{Progress, What},
     invocation::Record,
     profile::LogLines,
 };
@@ -125,6 +126,22 @@ impl Console {
         self.queue.push(|| Event::Log(line.clone()));
     }
 
+    /// Says how far an event is that nobody waits for, within reason.
+    pub fn delivery(&self, progress: &Progress) {
+        if self.format != Format::Json {
+            if matches!(progress.what, What::Delivered { .. }) {
+                return; // its invocation has said so
+            }
+            let mut due = Vec::new();
+            let admitted = self.floods.lock().admit_log(self.clock.now(), &progress.function, &mut due);
+            self.push_due(due);
+            if !admitted {
+                return;
+            }
+        }
+        self.queue.push(|| Event::Delivery(progress.clone()));
+    }
+
     /// Says what only programs want to know.
     pub fn detail(&self, event: impl FnOnce() -> Event) {
         if self.format == Format::Json {
@@ -222,10 +239,11 @@ fn write_all(
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use super::event::{Bill, BillLine, Served};
+    use super::event::{Bill, BillLine, Served, Upcoming};
     use super::*;
     use faas_core::{
         clock::SystemClock,
+        delivery::Cause,
         invocation::{End, ErrorKind, FunctionSpec, Injected, InvocationError, Origin, Record, Start, Usage},
         transition::{LogLevel, LogLine},
     };
@@ -297,6 +315,26 @@ pub(crate) mod tests {
     pub(crate) fn log(id: &str, text: &str) -> Event {
         let level = LogLevel::Stdout;
         Event::Log(LogLine { id: Some(id.into()), function: "f".into(), level, text: text.into() })
+    }
+
+    /// Each step that an event may take.
+    pub(crate) fn deliveries() -> Vec<Event> {
+        let because = || "the function returned an error".to_owned();
+        let steps = [
+            What::Accepted { cause: Cause::Request, bytes: 7 },
+            What::Accepted { cause: Cause::Schedule, bytes: 7 },
+            What::Retry { attempt: 1, wait: Duration::from_secs(60), because: because() },
+            What::Delivered { attempt: 2 },
+            What::Dead { because: because() },
+            What::PutBack,
+            What::JournalFailed { because: "the disk is full: it is delivered once more".into() },
+            What::ThrownAway,
+        ];
+        let told = |what| Progress { id: "0123456789abcdef".into(), function: "hello".into(), what };
+        let at = Time::EPOCH + Duration::from_secs(300);
+        let upcoming = vec![Upcoming { function: "tick".into(), schedule: "*/5 * * * *".into(), at }];
+        let schedules = Event::Schedules { now: Time::EPOCH + Duration::from_secs(60), upcoming };
+        steps.into_iter().map(told).map(Event::Delivery).chain([schedules]).collect()
     }
 
     pub(crate) fn bill() -> Bill {

@@ -4,12 +4,14 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 
 use anstyle::{AnsiColor, Style};
 use faas_core::{
+    delivery::{Cause, Progress, Span, What},
     invocation::{End, Injected, Start},
+    schedule::rfc3339,
     transition::{LogLevel, LogLine},
 };
 use rust_decimal::Decimal;
 
-use super::event::{Bill, Event, Invoked, Many, Served};
+use super::event::{Bill, Event, Invoked, Many, Served, Upcoming};
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -77,6 +79,16 @@ impl Text {
             Event::Provider(lines) => lines.iter().try_for_each(|line| writeln!(out, "{}", printable(line))),
             Event::Many(many) => self.many(out, many),
             Event::Log(line) => self.log(out, line),
+            Event::Delivery(progress) => self.delivery(out, progress),
+            Event::Schedules { now, upcoming } => upcoming.iter().try_for_each(|next| {
+                let Upcoming { function, schedule, at } = next;
+                let wait = Span(Duration::from_secs(at.since(*now).as_secs().max(1)));
+                writeln!(
+                    out,
+                    "  {BOLD}{function}{BOLD:#} at {schedule}: {DIM}next{DIM:#} {} (in {wait})",
+                    rfc3339(*at)
+                )
+            }),
             Event::Dropped(count) => {
                 writeln!(out, "{WARN}{count} lines were not shown: there were too many{WARN:#}")
             }
@@ -164,6 +176,40 @@ impl Text {
             ms(many.p99),
             dollars(&many.total_usd),
         )
+    }
+
+    fn delivery(&mut self, out: &mut String, progress: &Progress) -> std::fmt::Result {
+        let Progress { id, function, what } = progress;
+        self.widen([&**function].into_iter());
+        let tag = Tag { width: self.width, function, id };
+        match what {
+            What::Accepted { cause: Cause::Request, .. } => {
+                writeln!(out, "{tag}{DIM}accepted, to be delivered{DIM:#}")
+            }
+            What::Accepted { cause: Cause::Schedule, .. } => {
+                writeln!(out, "{tag}{DIM}called by its schedule{DIM:#}")
+            }
+            What::Delivered { attempt } => writeln!(out, "{tag}{DIM}delivered in attempt {attempt}{DIM:#}"),
+            What::Retry { attempt, wait, because } => writeln!(
+                out,
+                "{tag}{WARN}again in {}{WARN:#} after attempt {attempt}: {}",
+                Span(*wait),
+                printable(because)
+            ),
+            What::Dead { because } => writeln!(
+                out,
+                "{tag}{BAD}dead letter{BAD:#}: {}; `faas events --redrive` puts it back",
+                printable(because)
+            ),
+            What::PutBack => writeln!(out, "{tag}{DIM}put back, to be delivered{DIM:#}"),
+            What::JournalFailed { because } => writeln!(out, "{tag}{BAD}{}{BAD:#}", printable(because)),
+            What::ThrownAway => {
+                writeln!(
+                    out,
+                    "{tag}{WARN}thrown away{WARN:#}: there are too many dead letters, and it is the oldest"
+                )
+            }
+        }
     }
 
     fn log(&mut self, out: &mut String, line: &LogLine) -> std::fmt::Result {
@@ -294,7 +340,7 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{bill, failed, injected, invoked, log, served};
+    use super::super::tests::{bill, deliveries, failed, injected, invoked, log, served};
     use super::*;
 
     /// The event without its colours.
@@ -352,5 +398,12 @@ mod tests {
     fn guests_cannot_drive_the_terminal() {
         let shown = plain(&mut Text::default(), &log("id", "\u{1b}[2Jgone\tand\u{7}"));
         insta::assert_snapshot!(shown, @r"f  id       | \u{1b}[2Jgone	and\u{7}");
+    }
+
+    #[test]
+    fn how_far_an_event_is_is_told_in_a_line() {
+        let mut text = Text::default();
+        let page: String = deliveries().iter().map(|event| plain(&mut text, event)).collect();
+        insta::assert_snapshot!(page);
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! - [`routes`]: which function, by path; [`hosts`]: by name; [`index`]: what is said where there is none.
 //! - [`headers`], [`status`], [`body`]: the response.
-//! - [`ids`]: request ids.
+//! - `asynchronous`: requests that nobody waits for. [`ids`]: request ids.
 //!
 //! Knows no sockets ([`crate::trigger`] has them), and decides nothing about instances or money: the scheduler and the
 //! meter do.
 
+mod asynchronous;
 pub mod body;
 pub mod headers;
 pub mod hosts;
@@ -15,7 +16,10 @@ pub mod index;
 pub mod routes;
 pub mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -23,6 +27,7 @@ use faas_core::{
     abi::manifest::Kind,
     budget::BudgetLayer,
     clock::SharedClock,
+    delivery::Courier,
     invocation::{
         BoxError, ErrorKind, Failure, Invocation, InvocationError, Record, Reply, ReplyBody as CoreBody,
         RequestBody, Tally,
@@ -36,7 +41,7 @@ use faas_core::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Full};
-use tower::Service as _;
+use tower::{Service as _, util::MapRequest};
 
 use self::{
     body::ReplyBody,
@@ -48,6 +53,9 @@ use crate::meter::Meter;
 
 /// Where `faas bill` finds what the session has used until now.
 pub const BILL_PATH: &str = "/_faas/bill";
+
+/// Where `faas events` finds what is not delivered, and with POST puts dead letters back: all, or that of `?id=…`.
+pub const EVENTS_PATH: &str = "/_faas/events";
 
 /// What an error of throttling advises to wait, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -65,6 +73,8 @@ pub struct Gateway {
     always_cold: bool,
     clock: SharedClock,
     observer: SharedObserverDebug,
+    /// Who delivers what nobody waits for, or why nobody does.
+    courier: OnceLock<Result<Courier, String>>,
 }
 
 /// An observer that can be in a struct that derives `Debug`.
@@ -92,14 +102,25 @@ impl Gateway {
             let budget = BudgetLayer::new(meter.budget().cloned().unwrap_or_default(), clock.clone());
             stack::assemble((rates, budget), scheduler.clone())
         });
-        let routes = ArcSwap::default();
-        Gateway { routes, scheduler, ids, meter, speaks, guards, always_cold: false, clock, observer }
+        let (routes, courier) = (ArcSwap::default(), OnceLock::new());
+        let always_cold = false;
+        Gateway { routes, scheduler, ids, meter, speaks, guards, always_cold, clock, observer, courier }
     }
 
     /// The same, and each invocation gets a fresh instance if `always` is so.
     #[must_use]
     pub fn with_cold_starts(self, always: bool) -> Self {
         Gateway { always_cold: always, ..self }
+    }
+
+    /// What requests go through to a function, for those that are nobody's: rates, budgets, the scheduler.
+    pub fn stack(&self) -> Stack {
+        let stack = self.guards.clone().unwrap_or_else(|| stack::assemble((), self.scheduler.clone()));
+        let always_cold = self.always_cold;
+        Stack::new(MapRequest::new(stack, move |mut invocation: Invocation| {
+            invocation.force_cold |= always_cold;
+            invocation
+        }))
     }
 
     /// Routes requests like this from now on.
@@ -133,6 +154,9 @@ impl Gateway {
         if request.uri().path() == BILL_PATH {
             return self.session();
         }
+        if request.uri().path() == EVENTS_PATH {
+            return self.events(request.method(), request.uri().query()).await;
+        }
         let (endpoint, strip) = {
             let routes = self.routes.load();
             match find(&routes, &request) {
@@ -141,6 +165,9 @@ impl Gateway {
                 Found::Nothing => return nothing(&request, &routes),
             }
         };
+        if asynchronous::is_asked(request.headers()) {
+            return self.accept(request, &endpoint, strip).await;
+        }
         let function = endpoint.spec.name.clone();
         let tally =
             Tally::open(self.ids.next(), function.clone(), self.clock.clone(), self.observer.0.clone());
@@ -180,12 +207,7 @@ impl Gateway {
     }
 
     fn session(&self) -> Response<ReplyBody> {
-        let session = self.meter.session(self.clock.now());
-        // plain data of strings and numbers is JSON
-        let json = serde_json::to_vec(&session).unwrap_or_default();
-        let mut response = Response::new(ReplyBody::Whole(json.into()));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+        json(&self.meter.session(self.clock.now()))
     }
 
     fn respond(&self, reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {
@@ -222,6 +244,14 @@ impl Gateway {
     }
 }
 
+fn json(data: &impl serde::Serialize) -> Response<ReplyBody> {
+    // plain data of strings and numbers is JSON
+    let json = serde_json::to_vec(data).unwrap_or_default();
+    let mut response = Response::new(ReplyBody::Whole(json.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 /// By host name where that is one of ours, else by path. What is the emulator's own is so on every host.
 fn find<'a, B>(routes: &'a Routes, request: &Request<B>) -> Found<'a> {
     let path = request.uri().path();
@@ -256,6 +286,7 @@ where
     {
         parts.headers.insert(header::HOST, host);
     }
+    asynchronous::sanitize(&mut parts.headers);
     parts.uri = seen(&parts.uri, strip)?;
     if endpoint.entry.kind == Kind::Event && parts.method == Method::GET && strip > 0 {
         // `faas invoke` without data: an event that says nothing

@@ -196,6 +196,7 @@ impl Observer for Meter {
         match *transition {
             Transition::Finished(record) => self.ended(record),
             Transition::Log(line) => self.console.log(line),
+            Transition::Event(progress) => self.console.delivery(progress),
             Transition::StartingAhead { spec } => self.console.detail(|| Event::StartingAhead {
                 function: spec.name.to_string(),
                 generation: spec.generation,

@@ -78,6 +78,13 @@ impl Project {
         project
     }
 
+    /// Adds a line to the dependencies, which come last.
+    pub(crate) fn add(&self, dependency: &str) {
+        let file = self.path().join("Cargo.toml");
+        let text = std::fs::read_to_string(&file).expect("a manifest");
+        self.write("Cargo.toml", &format!("{text}{dependency}\n"));
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -201,6 +208,12 @@ impl Dev {
         let pid = self.pid().to_string();
         let status = Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
         assert!(status.success(), "process {pid} is there");
+    }
+
+    /// Kills it, with SIGKILL where there is one: it has no chance to do anything more.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it is there");
+        self.child.wait().expect("it ends");
     }
 
     /// Waits for its end; what it said last and its standard error come with the status.
