@@ -135,6 +135,7 @@ fn until_noted(kind: &str, function: &str) {
         {
             return;
         }
+        #[allow(clippy::disallowed_methods)] // another process is waited for, and nobody else is here
         std::thread::sleep(Duration::from_millis(50));
     }
     panic!("{function} is in no note in {}", dir.display());
