@@ -4,7 +4,8 @@
 #     faas-emulator/benches/load.sh
 #
 # Both servers run throughout, and are measured in turn, so that whatever else the machine does hits both alike.
-# Needs wrk and curl. See the book's page "Performance".
+# Needs wrk and curl. With workerd on the PATH, or WORKERD=its path (npm install workerd), the same reply from a Worker is
+# measured in the same rounds. See the book's page "Performance".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,6 +15,8 @@ CONNECTIONS=${CONNECTIONS:-32}
 THREADS=${THREADS:-2}
 FAAS_PORT=${FAAS_PORT:-38081}
 HYPER_PORT=${HYPER_PORT:-38082}
+WORKERD_PORT=${WORKERD_PORT:-38083}
+WORKERD=${WORKERD:-$(command -v workerd || true)}
 
 for tool in wrk curl cargo; do
     command -v "$tool" >/dev/null || { echo "load.sh: $tool is missing (Debian: apt install $tool)" >&2; exit 2; }
@@ -32,7 +35,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 target=${CARGO_TARGET_DIR:-target}
-cargo build --release --package faas-emulator --bin faas --example bare_hyper
+cargo build --release --workspace --bin faas --example bare_hyper
 
 # await PID URL: until it answers
 await() {
@@ -71,17 +74,55 @@ measure() {
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
+servers=(hyper faas)
+declare -A url=([hyper]=$hyper_url [faas]=$faas_url)
+if [ -n "$WORKERD" ]; then
+    cat >"$work/hello.capnp" <<EOF
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [ (name = "main", worker = .hello) ],
+  sockets = [ (name = "http", address = "127.0.0.1:$WORKERD_PORT", http = (), service = "main") ]
+);
+const hello :Workerd.Worker = (
+  serviceWorkerScript =
+    "addEventListener('fetch', event => event.respondWith(new Response('Hello, world!\\\\n')))",
+  compatibilityDate = "2026-01-01"
+);
+EOF
+    "$WORKERD" serve "$work/hello.capnp" >"$work/workerd.log" 2>&1 </dev/null &
+    pids+=($!)
+    url[workerd]=http://127.0.0.1:$WORKERD_PORT/hello
+    await $! "${url[workerd]}"
+    if [ "$(curl --silent "${url[workerd]}")" != "$(cat "$work/body")" ]; then
+        echo "load.sh: workerd does not reply what faas does" >&2
+        exit 1
+    fi
+    servers+=(workerd)
+fi
+
+row() {
+    printf '%-8s' "$1"
+    shift
+    printf ' %16s' "$@"
+    printf '\n'
+}
+
 printf '%s rounds of %s s, %s connections, %s threads, %s processors\n' \
     "$ROUNDS" "$SECONDS_EACH" "$CONNECTIONS" "$THREADS" "$(nproc)"
-printf '%-8s %14s %14s\n' round 'hyper req/s' 'faas req/s'
+row round "${servers[@]/%/ req/s}"
 for ((round = 1; round <= ROUNDS; round++)); do
-    hyper=$(measure "$hyper_url")
-    faas=$(measure "$faas_url")
-    echo "$hyper" >>"$work/hyper"
-    echo "$faas" >>"$work/faas"
-    printf '%-8s %14s %14s\n' "$round" "$hyper" "$faas"
+    rates=()
+    for server in "${servers[@]}"; do
+        rate=$(measure "${url[$server]}")
+        echo "$rate" >>"$work/$server"
+        rates+=("$rate")
+    done
+    row "$round" "${rates[@]}"
 done
-hyper=$(median <"$work/hyper")
-faas=$(median <"$work/faas")
-printf '%-8s %14s %14s\n' median "$hyper" "$faas"
-awk -v f="$faas" -v h="$hyper" 'BEGIN { printf "faas/hyper %.3f (hyper is %.2f times as fast)\n", f / h, h / f }'
+medians=()
+for server in "${servers[@]}"; do medians+=("$(median <"$work/$server")"); done
+row median "${medians[@]}"
+for ((i = 1; i < ${#servers[@]}; i++)); do
+    awk -v name="${servers[i]}" -v f="${medians[i]}" -v h="${medians[0]}" \
+        'BEGIN { printf "%s/hyper %.3f (hyper is %.2f times as fast)\n", name, f / h, h / f }'
+done
