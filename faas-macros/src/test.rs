@@ -65,3 +65,49 @@ pub(crate) fn test(attribute: TokenStream, item: TokenStream) -> TokenStream {
 fn failed(_: TokenStream, mistakes: Mistakes) -> TokenStream {
     mistakes.into_error().map(|error| error.to_compile_error()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expansion(item: TokenStream) -> String {
+        let file = syn::parse2(test(TokenStream::new(), item)).expect("an expansion is code");
+        prettyplease::unparse(&file)
+    }
+
+    #[test]
+    fn with_a_cloud() {
+        insta::assert_snapshot!(expansion(quote! {
+            async fn stays_warm(cloud: Cloud) {
+                assert!(cloud.get("hello").await.is_cold());
+            }
+        }));
+    }
+
+    #[test]
+    fn without_one_and_with_all_that_a_test_may_have() {
+        insta::assert_snapshot!(expansion(quote! {
+            /// What it shows.
+            #[should_panic(expected = "late")]
+            pub async fn is_late() -> Result<(), Error> {
+                late().await
+            }
+        }));
+    }
+
+    /// What the compiler will say, a line each.
+    fn mistakes(attribute: TokenStream, item: TokenStream) -> String {
+        let told = test(attribute, item).to_string();
+        let messages = told.split('"').skip(1).step_by(2);
+        messages.map(|message| format!("{message}\n")).collect()
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        insta::assert_snapshot!(mistakes(
+            quote!(seed = 7),
+            quote! { fn wrong<T>(&self, cloud: Cloud, other: Cloud) {} }
+        ));
+        insta::assert_snapshot!(mistakes(quote!(), quote! { struct NoFunction; }));
+    }
+}
