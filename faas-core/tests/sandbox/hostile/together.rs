@@ -1,8 +1,13 @@
 //! Calls of one instance that are hostile to each other (`concurrency` above 1). They share a memory, so there is no
 //! border between them; but each gets an end of its own, and nobody outside notices.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use faas_core::invocation::{End, ErrorKind, FunctionSpec, InvocationError};
+use faas_core::{
+    clock::{Time, VirtualClock},
+    invocation::{End, ErrorKind, FunctionSpec, InvocationError},
+};
 
 use crate::support::{Host, poll, spec, spec_with_timeout};
 
@@ -94,14 +99,24 @@ async fn who_is_taken_down_by_another_call_is_told_so_and_its_use_is_kept() {
             (call $op_begin (local.get $call) (i32.const 1) (i32.const 72) (i32.const 8)))
         (drop (call $op_take (i32.load (i32.const 64)) (i32.const 0) (i32.const 0)))
         (i32.const 0)";
-    let host = Host::new();
+    let clock = VirtualClock::default();
+    let host = Host::with_clock(Arc::new(clock.clone()));
     let spec = FunctionSpec { instance_concurrency: 2, ..spec() };
+    let deadline = Time::EPOCH + spec.timeout;
     let wat =
         poll(&format!("(if (result i32) (i32.eqz (local.get $call)) (then {waits}) (else (unreachable)))"));
     let guest = host.start(&wat, spec).await.expect("starts");
-    let (first, second) = tokio::join!(guest.send("seven b"), guest.get());
-    assert_eq!(second.expect_err("traps").kind, ErrorKind::Trap);
-    assert_eq!(first.expect_err("goes down with it").kind, ErrorKind::InstanceLost);
+    let mut first = Box::pin(guest.send("seven b"));
+    // until it waits: then there is a timer of its deadline
+    while clock.next_wake().is_none_or(|at| at > deadline) {
+        tokio::select! {
+            biased;
+            ended = &mut first => panic!("it sleeps for an hour: {ended:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert_eq!(guest.get().await.expect_err("traps").kind, ErrorKind::Trap);
+    assert_eq!(first.await.expect_err("goes down with it").kind, ErrorKind::InstanceLost);
     let records = host.seen.records.lock();
     let lost = records
         .iter()
