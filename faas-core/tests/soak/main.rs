@@ -9,6 +9,7 @@ mod run;
 fn twenty_thousand_invocations_leave_nothing_behind() {
     let report = run::run(20_000, |_, _| {});
     assert!(report.cold > 5_000, "{} cold starts: many must be, as it is about them too", report.cold);
-    // what is warm after a fifth stays as large: an allocator's slack apart
-    report.assert_steady(16 << 20);
+    // what is warm after a fifth stays as large, an allocator's slack apart, and the stacks for guests, of a MiB each, of
+    // the 32 threads, of which some run their first guest late
+    report.assert_steady(48 << 20);
 }
