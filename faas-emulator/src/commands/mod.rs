@@ -8,6 +8,7 @@ pub mod events;
 pub mod invoke;
 pub mod list;
 pub mod new;
+mod plot;
 pub mod profiles;
 pub mod simulate;
 pub mod trust;

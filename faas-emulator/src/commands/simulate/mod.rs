@@ -19,6 +19,7 @@ use faas_core::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::plot::Target;
 use crate::error::Error;
 
 /// Options of `faas simulate`.
@@ -86,7 +87,7 @@ pub enum Format {
 pub fn run(options: &Options) -> Result<(), Error> {
     let profile = Profile::named(&options.profile).map_err(|why| Error::bad_input(why.to_string()))?;
     // before the work, not after it
-    let plot = options.plot.as_deref().map(plot::Target::new).transpose()?;
+    let plot = options.plot.as_deref().map(Target::new).transpose()?;
     let mut how = sim::Options {
         spread: options.arrivals,
         seed: options.seed,
@@ -107,7 +108,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         Format::Json => format!("{:#}\n", report.to_json()),
     };
     if let Some(target) = plot {
-        target.draw(&report)?;
+        target.draw(&plot::of(&report))?;
     }
     let mut told = std::io::stdout().write_all(text.as_bytes());
     if options.format == Format::Csv {

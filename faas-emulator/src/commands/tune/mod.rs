@@ -16,8 +16,8 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use faas_core::sandbox::wasmer::Tier;
 
-use self::{plot::Target, run::Trial, verdict::Tuned};
-use super::estimate::Format;
+use self::{run::Trial, verdict::Tuned};
+use super::{estimate::Format, plot::Target};
 use crate::{
     console::{self, event::Event},
     error::Error,
@@ -109,7 +109,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
     };
     super::close(console).await?;
     if let Some(target) = plot {
-        target.draw(&tuned)?;
+        target.draw(&plot::of(&tuned))?;
     }
     std::io::stdout()
         .write_all(text.as_bytes())
