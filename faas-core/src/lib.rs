@@ -56,6 +56,8 @@ pub mod clock;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod delivery;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
+mod guard;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod invocation;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod knock;

@@ -19,7 +19,9 @@ mod service;
 
 pub use budget::{Budget, Cap, Notice, Per, Refused, Spent};
 pub use layer::BudgetLayer;
-pub use service::{Budgeted, ResponseFuture};
+pub use service::Budgeted;
+
+pub use crate::guard::ResponseFuture;
 
 /// A budget that an observer fills and a layer reads. The lock is held for a few additions.
 pub type SharedBudget = std::sync::Arc<parking_lot::Mutex<Budget>>;

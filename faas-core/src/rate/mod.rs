@@ -13,8 +13,10 @@ mod service;
 mod state;
 
 pub use layer::RateLayer;
-pub use service::{RateLimited, ResponseFuture};
+pub use service::RateLimited;
 pub use state::{Rate, Rates, Refused};
+
+pub use crate::guard::ResponseFuture;
 
 /// Rates that several services keep to together. The lock is held for some arithmetic.
 pub type SharedRates = std::sync::Arc<parking_lot::Mutex<Rates>>;

@@ -1,16 +1,13 @@
 //! [`RateLimited`]: a service that runs only what comes within its rates.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use tower::Service;
 
 use super::SharedRates;
 use crate::{
     clock::SharedClock,
+    guard::ResponseFuture,
     invocation::{Failure, Invocation, Reply},
 };
 
@@ -47,28 +44,6 @@ where
         match admitted {
             Ok(()) => ResponseFuture::Runs(self.service.call(invocation)),
             Err(error) => ResponseFuture::Refused(Some(invocation.tally.fail(error))),
-        }
-    }
-}
-
-/// What becomes of an invocation.
-#[derive(Debug)]
-pub enum ResponseFuture<F> {
-    /// It runs.
-    Runs(F),
-    /// It does not.
-    Refused(Option<Failure>),
-}
-
-impl<F: Future<Output = Result<Reply, Failure>> + Unpin> Future for ResponseFuture<F> {
-    type Output = Result<Reply, Failure>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            ResponseFuture::Runs(future) => Pin::new(future).poll(cx),
-            ResponseFuture::Refused(failure) => {
-                Poll::Ready(Err(failure.take().expect("a future that has completed is not polled again")))
-            }
         }
     }
 }
