@@ -39,6 +39,14 @@ enum What {
     Started,
 }
 
+/// An invocation that found no instance ready.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    arrival: Arrival,
+    /// Whether one is started for it, so that it does not wait for others to end.
+    is_started_for: bool,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     app: u32,
@@ -70,7 +78,7 @@ pub(super) struct Engine {
     /// By the pool's own number of each instance.
     slots: Vec<Slot>,
     due: BinaryHeap<Reverse<Due>>,
-    waiting: HashMap<TicketId, Arrival>,
+    waiting: HashMap<TicketId, Waiting>,
     effects: Vec<Effect>,
     counted: Counted,
     /// Idle memory counts until then.
@@ -124,8 +132,9 @@ impl Engine {
                     self.lend(arrival.at, instance);
                     self.due.push(Reverse(Due(arrival.at + arrival.duration_ns, What::Ended, instance)));
                 }
-                Decision::Wait { ticket, .. } => {
-                    self.waiting.insert(ticket, *arrival);
+                Decision::Wait { ticket, depth } => {
+                    let waiting = Waiting { arrival: *arrival, is_started_for: depth.is_none() };
+                    self.waiting.insert(ticket, waiting);
                 }
                 Decision::Refuse(_) => self.refuse(*arrival),
             }
@@ -219,21 +228,27 @@ impl Engine {
                     self.due.push(Reverse(Due(now + takes, What::Started, instance)));
                 }
                 Effect::Run { ticket, instance, start, waited } => {
-                    let Some(arrival) = self.waiting.remove(&ticket) else { continue };
+                    let Some(Waiting { arrival, is_started_for }) = self.waiting.remove(&ticket) else {
+                        continue;
+                    };
                     self.lend(now, instance);
                     self.due.push(Reverse(Due(now + arrival.duration_ns, What::Ended, instance)));
                     self.counted.delays.add(nanos(waited));
-                    if start == Start::Cold {
-                        let app = &mut self.apps[arrival.app as usize];
+                    let app = &mut self.apps[arrival.app as usize];
+                    if is_started_for || start == Start::Cold {
                         app.cold_starts += 1;
                         self.counted.cold_starts += 1;
+                        self.counted.rescued += u64::from(start == Start::Warm);
+                    }
+                    // who did not need its own start is not billed for it
+                    if start == Start::Cold {
                         app.tariff.add_cold(&mut app.cold, arrival.duration_ns);
                         app.tariff.add_warm(&mut app.not_warm, arrival.duration_ns);
                     }
                 }
                 Effect::Refuse { ticket, .. } => {
-                    if let Some(arrival) = self.waiting.remove(&ticket) {
-                        self.refuse(arrival);
+                    if let Some(waiting) = self.waiting.remove(&ticket) {
+                        self.refuse(waiting.arrival);
                     }
                 }
                 Effect::Stop { instance, .. } => self.close_idle(instance.index(), now),

@@ -83,6 +83,8 @@ fn upper_end(bucket: usize) -> u64 {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counted {
     pub(super) cold_starts: u64,
+    /// Of those.
+    pub(super) rescued: u64,
     pub(super) refused: u64,
     pub(super) instances_started: u64,
     /// Memory that was loaded and served nobody: MiB times nanoseconds.
@@ -94,6 +96,7 @@ pub(super) struct Counted {
 impl Counted {
     pub(super) fn merge(&mut self, other: &Counted) {
         self.cold_starts += other.cold_starts;
+        self.rescued += other.rescued;
         self.refused += other.refused;
         self.instances_started += other.instances_started;
         self.idle_mib_ns += other.idle_mib_ns;

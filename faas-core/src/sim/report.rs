@@ -22,8 +22,11 @@ pub struct PolicyReport {
     pub policy: String,
     /// Invocations that arrived.
     pub invocations: u64,
-    /// Those that waited for an instance to be started, and ran in it first.
+    /// Those that found no instance ready, and waited for one to be started.
     pub cold_starts: u64,
+    /// Those of them that ran in another instance all the same, which became free before theirs was ready. The live scheduler
+    /// calls these warm, and no start is billed to them.
+    pub rescued: u64,
     /// Those that were turned away.
     pub refused: u64,
     /// Instances that were started, whether or not somebody waited for them.
@@ -66,6 +69,7 @@ impl PolicyReport {
             policy: policy.to_string(),
             invocations,
             cold_starts: counted.cold_starts,
+            rescued: counted.rescued,
             refused: counted.refused,
             instances_started: counted.instances_started,
             idle_gb_s: counted.idle_mib_ns as f64 / 1024.0 / 1e9,
@@ -226,6 +230,7 @@ impl PolicyReport {
             ("invocations", self.invocations.into()),
             ("cold_starts", self.cold_starts.into()),
             ("cold_share", self.cold_share().into()),
+            ("rescued", self.rescued.into()),
             ("refused", self.refused.into()),
             ("instances_started", self.instances_started.into()),
             ("idle_gb_s", self.idle_gb_s.into()),

@@ -30,11 +30,11 @@ fn the_sample_of_2019_in_a_table() {
     trace azure-2019 · apps 100 · functions 100 · seconds 28800.0 · arrivals poisson · seed 0 · cold start ms 431..655 · billed init ms 143.0 · instance concurrency 1 · memory mib unlimited · profile aws-lambda
 
     policy        invocations  cold starts  cold %  app p50 %  app p75 %  idle GB-s  delay p50 ms  p99 ms  refused   dollars
-    fixed:10m          339657          733   0.216     16.667    100.000   160187.9           0.0     0.0        0  1.092484
-    fixed:1h           339657          211   0.062      3.125     33.333   227753.4           0.0     0.0        0   1.09232
-    random:5m-7m       339657         1184   0.349     17.708    100.000   143605.1           0.0     0.0        0  1.092623
-    hybrid             339657          419   0.123      4.167     16.667   199654.9           0.0     0.0        0  1.092381
-    none               339657          150   0.044      3.125     14.286   288243.3           0.0     0.0        0  1.092299
+    fixed:10m          339657         1012   0.298     20.000    100.000   160187.9           0.0     0.0        0  1.092484
+    fixed:1h           339657          296   0.087      3.125     33.333   227753.4           0.0     0.0        0   1.09232
+    random:5m-7m       339657         1607   0.473     20.000    100.000   143605.1           0.0     0.0        0  1.092623
+    hybrid             339657          690   0.203      5.000     20.000   199654.9           0.0     0.0        0  1.092381
+    none               339657          216   0.064      3.125     14.286   288243.3           0.0     0.0        0  1.092299
 
     note: without a limit on the host's memory nothing is ever evicted: none
     ");
@@ -64,8 +64,8 @@ fn the_sample_of_2021_in_json_and_csv() {
           "app_cold_share_p50": 1.0,
           "app_cold_share_p75": 1.0,
           "app_cold_share_p99": 1.0,
-          "cold_share": 0.5376884422110553,
-          "cold_starts": 107,
+          "cold_share": 0.5628140703517588,
+          "cold_starts": 112,
           "cost_usd": "0.0294093260240908203125",
           "delay_ms_p50": 400.0,
           "delay_ms_p99": 400.0,
@@ -73,14 +73,15 @@ fn the_sample_of_2021_in_json_and_csv() {
           "instances_started": 112,
           "invocations": 199,
           "policy": "fixed:1m",
-          "refused": 0
+          "refused": 0,
+          "rescued": 5
         }
       ]
     }
     "#);
     insta::assert_snapshot!(report.to_csv(), @"
-    policy,invocations,cold_starts,cold_share,refused,instances_started,idle_gb_s,app_cold_share_p50,app_cold_share_p75,app_cold_share_p99,delay_ms_p50,delay_ms_p99,cost_usd
-    fixed:1m,199,107,0.5376884422110553,0,112,1454.0363614818066,1.0,1.0,1.0,400.0,400.0,0.0294093260240908203125
+    policy,invocations,cold_starts,cold_share,rescued,refused,instances_started,idle_gb_s,app_cold_share_p50,app_cold_share_p75,app_cold_share_p99,delay_ms_p50,delay_ms_p99,cost_usd
+    fixed:1m,199,112,0.5628140703517588,5,0,112,1454.0363614818066,1.0,1.0,1.0,400.0,400.0,0.0294093260240908203125
     ");
 }
 
@@ -153,9 +154,9 @@ fn policies_compare_at_equal_memory() {
     trace azure-2019 · apps 100 · functions 100 · seconds 28800.0 · arrivals poisson · seed 0 · cold start ms 431..655 · billed init ms 143.0 · instance concurrency 1 · memory mib 4096 · profile aws-lambda
 
     policy       invocations  cold starts  cold %  app p50 %  app p75 %  idle GB-s  delay p50 ms  p99 ms  refused   dollars
-    fixed:10m         339657         3763   1.108     77.679    100.000   104649.0           0.0   339.7        0  1.093454
-    hybrid            339657         2169   0.639     46.774     93.750    99760.6           0.0     0.0        0  1.092958
-    greedy-dual       339657         5701   1.678     96.211    100.000   103583.5           0.0   415.2        0  1.094359
-    none              339657         3763   1.108     77.679    100.000   104649.0           0.0   339.7        0  1.093454
+    fixed:10m         339657         4710   1.387     77.679    100.000   104649.0           0.0   339.7        0  1.093454
+    hybrid            339657         2739   0.806     46.774     93.750    99760.6           0.0     0.0        0  1.092958
+    greedy-dual       339657         5794   1.706     96.211    100.000   103583.5           0.0   415.2        0  1.094359
+    none              339657         4710   1.387     77.679    100.000   104649.0           0.0   339.7        0  1.093454
     ");
 }

@@ -20,6 +20,15 @@ const PERCENTILES: [&str; 7] = ["0", "1", "25", "50", "75", "99", "100"];
 const MINUTES_A_DAY: u32 = 1440;
 const NO_DURATIONS: &str = "without durations: the median of the day's functions is taken";
 const NO_MEMORY: &str = "without memory: the median of the day's apps is taken";
+const SAME_ROWS: &str = "the same functions and apps in all files of a day";
+const NEVER_INVOKED: &str = "with durations of a function that has no row of invocations: not used";
+const APP_NEVER_INVOKED: &str = "with memory of an app that has no row of invocations: not used";
+const REPEATED: &str = "for a function or an app that has one already: it counts instead of that";
+const TOO_LONG: &str = "with durations above a week: a week is taken";
+/// Milliseconds. So that no sum overflows.
+const WEEK_MS: f64 = 604_800_000.0;
+/// As much as instances can be configured to have, and more.
+const MAX_MEMORY_MIB: f64 = 1e9;
 
 #[derive(Debug)]
 pub(super) struct Azure2019 {
@@ -35,14 +44,21 @@ pub(super) struct Azure2019 {
 
 #[derive(Debug, Default)]
 struct Memory {
-    mib: HashMap<String, u32>,
+    mib: HashMap<String, Row<u32>>,
     median_mib: u32,
     file: PathBuf,
 }
 
 struct DayDurations {
-    of: HashMap<String, Durations>,
+    of: HashMap<String, Row<Durations>>,
     median: Durations,
+}
+
+/// What a file says, and where.
+#[derive(Debug, Clone, Copy)]
+struct Row<T> {
+    value: T,
+    line: u64,
 }
 
 /// Where the names are, and the minutes.
@@ -72,7 +88,7 @@ impl Azure2019 {
         let Some(day) = self.days.pop_front() else { return Ok(None) };
         let durations = read_durations(&day.durations, notes)?;
         if let Some(path) = &day.memory {
-            self.memory = read_memory(path)?;
+            self.memory = read_memory(path, notes)?;
         }
         let mut table = Table::new(open(&day.invocations)?, &day.invocations)?;
         let columns = minutes(&table)?;
@@ -106,9 +122,9 @@ impl Azure2019 {
                 None => self.add_app(&key[..app_key], catalog, notes, &table)?,
             };
             let drawn = match durations.of.get(&key) {
-                Some(durations) => {
+                Some(row) => {
                     has_durations = true;
-                    *durations
+                    row.value
                 }
                 None if self.strictness == Strictness::Strict => {
                     return Err(lacks(&table, table.name(function)?, &day.durations));
@@ -147,8 +163,36 @@ impl Azure2019 {
             let what = format!("no row has durations in {}", day.durations.display());
             return Err(TraceError::of_file(&day.invocations, what).expected("the files of one day"));
         }
+        let is_invoked = |key: &str| self.functions.get(key).is_some_and(|n| row_of.contains_key(n));
+        self.look_for_others(NEVER_INVOKED, &day.durations, &durations.of, is_invoked, notes)?;
+        if let Some(path) = &day.memory {
+            let is_invoked = |key: &str| self.apps.contains_key(key);
+            self.look_for_others(APP_NEVER_INVOKED, path, &self.memory.mib, is_invoked, notes)?;
+        }
         let until = from + width as u64 * MINUTE_NS;
         Ok(Some(Window { from, until, arrivals: Arrivals::Counts(rows) }))
+    }
+
+    /// Notes the rows of a file that no invocation asks for, or refuses them.
+    fn look_for_others<T>(
+        &self,
+        what: &'static str,
+        file: &Path,
+        rows: &HashMap<String, Row<T>>,
+        is_invoked: impl Fn(&str) -> bool,
+        notes: &mut Notes,
+    ) -> Result<(), TraceError> {
+        let mut others: Vec<u64> =
+            rows.iter().filter(|(key, _)| !is_invoked(key)).map(|(_, row)| row.line).collect();
+        others.sort_unstable(); // a map has no order, and the first is told
+        for line in others {
+            if self.strictness == Strictness::Strict {
+                let what = "the row has no counterpart among the invocations";
+                return Err(TraceError::at(file, line, what).expected(SAME_ROWS));
+            }
+            notes.add(what, || format!("{}, line {line}", file.display()));
+        }
+        Ok(())
     }
 
     fn add_app<R: std::io::BufRead>(
@@ -159,7 +203,7 @@ impl Azure2019 {
         table: &Table<R>,
     ) -> Result<u32, TraceError> {
         let memory_mib = match self.memory.mib.get(key) {
-            Some(mib) => *mib,
+            Some(row) => row.value,
             None if self.strictness == Strictness::Strict => {
                 let app = key.rsplit('/').next().unwrap_or(key);
                 return Err(lacks(table, app, &self.memory.file));
@@ -178,9 +222,7 @@ impl Azure2019 {
 
 fn lacks<R: std::io::BufRead>(table: &Table<R>, name: &str, other: &Path) -> TraceError {
     let short: String = name.chars().take(12).collect();
-    table
-        .wrong(format!("`{short}…` has no row in {}", other.display()))
-        .expected("the same functions and apps in all files of a day")
+    table.wrong(format!("`{short}…` has no row in {}", other.display())).expected(SAME_ROWS)
 }
 
 fn index(len: usize) -> u32 {
@@ -198,10 +240,12 @@ fn minutes<R: std::io::BufRead>(table: &Table<R>) -> Result<Columns, TraceError>
     let first_minute: u32 = columns[first].parse().expect("its position was found by parsing it");
     for (n, name) in columns[first..].iter().enumerate() {
         let wanted = first_minute.saturating_add(index(n));
-        if *name != wanted.to_string() || !(1..=MINUTES_A_DAY).contains(&wanted) {
-            return Err(table
-                .wrong(format!("column {} is `{name}`", first + n + 1))
-                .expected(format!("minute {wanted}: minutes follow each other, from 1 to 1440")));
+        let wrong = || table.wrong(format!("column {} is `{name}`", first + n + 1));
+        if !(1..=MINUTES_A_DAY).contains(&wanted) {
+            return Err(wrong().expected("minutes, which have the numbers 1 to 1440"));
+        }
+        if *name != wanted.to_string() {
+            return Err(wrong().expected(format!("minute {wanted}: minutes follow each other")));
         }
     }
     Ok(Columns { names, minutes: (first, first_minute) })
@@ -227,41 +271,55 @@ fn read_durations(path: &Path, notes: &mut Notes) -> Result<DayDurations, TraceE
     let mut of = HashMap::new();
     while table.next_row()? {
         let mut knots = [0; 7];
-        let mut falls = false;
+        let place = |line: u64| move || format!("{}, line {line}", path.display());
+        let (mut falls, mut is_long) = (false, false);
         for n in 0..7 {
-            // milliseconds; a week at most, so that no sum overflows
-            let ns = (table.number(columns[n])?.min(604_800_000.0) * 1e6).round() as u64;
+            let ms = table.number(columns[n])?;
+            is_long |= ms > WEEK_MS;
+            let ns = (ms.min(WEEK_MS) * 1e6).round() as u64;
             let before = if n == 0 { 0 } else { knots[n - 1] };
             falls |= ns < before;
             knots[n] = ns.max(before);
         }
         if falls {
-            notes.add("with percentiles that fall: each raised to the one before", || {
-                format!("{}, line {}", path.display(), table.line())
-            });
+            notes.add("with percentiles that fall: each raised to the one before", place(table.line()));
+        }
+        if is_long {
+            notes.add(TOO_LONG, place(table.line()));
         }
         let key = [table.name(names[0])?, table.name(names[1])?, table.name(names[2])?].join("/");
-        of.insert(key, Durations(knots));
+        if of.insert(key, Row { value: Durations(knots), line: table.line() }).is_some() {
+            notes.add(REPEATED, place(table.line()));
+        }
     }
     let mut median = [0; 7];
     for (n, knot) in median.iter_mut().enumerate() {
-        *knot = median_of(of.values().map(|durations: &Durations| durations.0[n]).collect())
+        *knot = median_of(of.values().map(|row: &Row<Durations>| row.value.0[n]).collect())
             .ok_or_else(|| table.wrong("there are no rows").expected("one a function"))?;
     }
     Ok(DayDurations { of, median: Durations(median) })
 }
 
-fn read_memory(path: &Path) -> Result<Memory, TraceError> {
+fn read_memory(path: &Path, notes: &mut Notes) -> Result<Memory, TraceError> {
     let mut table = Table::new(open(path)?, path)?;
     let names = [table.column("HashOwner")?, table.column("HashApp")?];
     let average = table.column("AverageAllocatedMb")?;
     let mut mib = HashMap::new();
     while table.next_row()? {
+        let app_mib = table.number(average)?;
+        if app_mib > MAX_MEMORY_MIB {
+            return Err(table
+                .wrong(format!("an app has {app_mib} MiB"))
+                .expected(format!("{MAX_MEMORY_MIB} MiB at most")));
+        }
         // whole MiB, as an instance's memory is configured
-        let app_mib = (table.number(average)?.ceil() as u32).max(1);
-        mib.insert([table.name(names[0])?, table.name(names[1])?].join("/"), app_mib);
+        let value = (app_mib.ceil() as u32).max(1);
+        let key = [table.name(names[0])?, table.name(names[1])?].join("/");
+        if mib.insert(key, Row { value, line: table.line() }).is_some() {
+            notes.add(REPEATED, || format!("{}, line {}", path.display(), table.line()));
+        }
     }
-    let median_mib = median_of(mib.values().copied().collect())
+    let median_mib = median_of(mib.values().map(|row: &Row<u32>| row.value).collect())
         .ok_or_else(|| table.wrong("there are no rows").expected("one an app"))?;
     Ok(Memory { mib, median_mib, file: path.to_owned() })
 }

@@ -11,7 +11,9 @@ use std::{
 use super::TraceError;
 
 /// Longer than any row of the data sets (1,440 counts) by a factor of thirty.
-pub(super) const MAX_LINE_BYTES: u64 = 1 << 19;
+const MAX_LINE_BYTES: u64 = 1 << 19;
+/// A minute's invocations lie in memory at once, with 32 bytes each.
+const MAX_COUNT: u32 = 10_000_000;
 
 /// A table whose rows are read one at a time.
 #[derive(Debug)]
@@ -97,7 +99,9 @@ impl<R: BufRead> Table<R> {
             let digit = byte.wrapping_sub(b'0');
             if digit < 10 { sum.checked_mul(10)?.checked_add(u32::from(digit)) } else { None }
         });
-        value.filter(|_| !bytes.is_empty()).ok_or_else(|| self.not(column, "a whole number, 0 or more"))
+        value
+            .filter(|count| !bytes.is_empty() && *count <= MAX_COUNT)
+            .ok_or_else(|| self.not(column, "a whole number, from 0 to 10,000,000"))
     }
 
     /// A field that measures.

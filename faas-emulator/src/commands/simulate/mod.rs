@@ -111,8 +111,8 @@ pub fn run(options: &Options) -> Result<(), Error> {
         target.draw(&plot::of(&report))?;
     }
     let mut told = std::io::stdout().write_all(text.as_bytes());
-    if options.format == Format::Csv {
-        // where they do not disturb
+    if options.format != Format::Table {
+        // where they do not disturb, and are seen by who looks at the numbers alone
         for note in &report.notes {
             told = told.and_then(|()| writeln!(anstream::stderr(), "note: {note}"));
         }
