@@ -27,10 +27,16 @@ pub const MAX_FUNCTIONS: usize = 64;
 /// # Errors
 /// When the chain is a loop: [`ErrorKind::LoopDetected`]. A header that cannot be read counts as none: it is not this host's.
 pub fn enter(headers: &mut HeaderMap, function: &str) -> Result<(), InvocationError> {
-    let carried = headers.get(HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let chain = Chain::parse(carried).unwrap_or_default().enter(function)?;
+    let chain = match headers.get(HEADER) {
+        // nearly always, and cheap
+        None => [function, ";1"].concat(),
+        Some(value) => {
+            let carried = value.to_str().unwrap_or_default();
+            Chain::parse(carried).unwrap_or_default().enter(function)?.to_string()
+        }
+    };
     // names come from manifests; what no header can say is not passed on
-    match HeaderValue::try_from(chain.to_string()) {
+    match HeaderValue::try_from(chain) {
         Ok(value) => _ = headers.insert(HEADER, value),
         Err(_) => _ = headers.remove(HEADER),
     }

@@ -35,31 +35,27 @@ impl Active {
     /// # Ok::<(), faas_core::profile::UnknownProfile>(())
     /// ```
     pub fn add(&mut self, from: Time, to: Time) {
-        self.join(from, to, |time| time);
+        self.touch(from, to);
     }
 
-    /// Adds an invocation, and says what was billed for the spans that it touches, and what is billed for the one that they
-    /// are now. However many spans there are, only these are looked at.
-    pub(super) fn add_billed(&mut self, from: Time, to: Time, rule: &TimeRule) -> (Duration, Duration) {
-        self.join(from, to, |time| rounded(time, rule))
-    }
-
-    fn join(&mut self, from: Time, to: Time, billed: impl Fn(Duration) -> Duration) -> (Duration, Duration) {
+    /// Adds an invocation, and says which spans it touches, and what they are now. However many spans there are, only these
+    /// are looked at.
+    pub(super) fn touch(&mut self, from: Time, to: Time) -> Touched {
         let to = to.max(from);
         // nearly always: invocations end more or less in order
         if self.spans.last().is_none_or(|last| last.1 < from) {
             self.spans.push((from, to));
-            return (Duration::ZERO, billed(to.since(from)));
+            return Touched { were: Vec::new(), is: to.since(from) };
         }
         // those that touch it become part of it
         let first = self.spans.partition_point(|span| span.1 < from);
         let last = self.spans.partition_point(|span| span.0 <= to).max(first);
         let touched = &self.spans[first..last];
-        let was = touched.iter().map(|(from, to)| billed(to.since(*from))).sum();
+        let were = touched.iter().map(|(from, to)| to.since(*from)).collect();
         let from = touched.first().map_or(from, |begin| from.min(begin.0));
         let to = touched.last().map_or(to, |end| to.max(end.1));
         self.spans.splice(first..last, [(from, to)]);
-        (was, billed(to.since(from)))
+        Touched { were, is: to.since(from) }
     }
 
     /// Forgets spans that ended before this time, which nothing that is added later may reach.
@@ -83,5 +79,21 @@ impl Active {
     pub fn billed(&self, rule: &TimeRule) -> Duration {
         debug_assert!(rule.of.value == Of::Instance, "invocations are billed one by one");
         self.spans.iter().map(|(from, to)| rounded(to.since(*from), rule)).sum()
+    }
+}
+
+/// What became of an instance's spans when an invocation was added.
+#[derive(Debug)]
+pub(super) struct Touched {
+    /// How long those were that it touched; mostly there are none.
+    were: Vec<Duration>,
+    /// How long the one is that they are now.
+    is: Duration,
+}
+
+impl Touched {
+    /// What was billed for them, and what is billed now.
+    pub(super) fn billed(&self, rounded: impl Fn(Duration) -> Duration) -> (Duration, Duration) {
+        (self.were.iter().map(|time| rounded(*time)).sum(), rounded(self.is))
     }
 }

@@ -48,9 +48,14 @@ impl Profile {
     /// # Ok::<(), faas_core::profile::UnknownProfile>(())
     /// ```
     pub fn charge(&self, record: &Record) -> Charge {
+        self.charge_at(record, |quantities| self.billing.amount_usd(quantities))
+    }
+
+    /// The same for who knows by itself what quantities cost.
+    pub fn charge_at(&self, record: &Record, price: impl FnOnce(&Quantities) -> Decimal) -> Charge {
         let Some(used) = Use::of(record) else { return Charge::default() };
         let (billed, quantities) = self.count(&used);
-        Charge { billed, quantities, cost_usd: self.billing.amount_usd(&quantities) }
+        Charge { billed, quantities, cost_usd: price(&quantities) }
     }
 }
 

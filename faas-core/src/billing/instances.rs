@@ -3,7 +3,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{Active, Charge, Quantities, Use};
+use rust_decimal::Decimal;
+
+use super::{Active, Charge, Quantities, Use, active::Touched, usage::rounded};
 use crate::{
     clock::Time,
     invocation::{Record, Start},
@@ -18,7 +20,11 @@ const REPORT_LAG: Duration = Duration::from_secs(1);
 
 /// When each instance was active, as far as invocations may still overlap with it.
 #[derive(Debug, Clone, Default)]
-pub struct Instances {
+pub struct Instances(Spans);
+
+/// The same, for who bills it by several rules.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Spans {
     active: HashMap<u64, Kept>,
     swept: Option<Time>,
 }
@@ -44,6 +50,11 @@ impl Profile {
     /// Whether overlapping invocations of an instance share its time.
     pub fn bills_instances(&self) -> bool {
         self.billing.time.as_ref().is_some_and(|time| time.of.value == Of::Instance)
+    }
+
+    /// Whether the start of an instance is part of the wall time that is billed.
+    pub(super) fn bills_init(&self) -> bool {
+        self.billing.time.as_ref().is_none_or(|time| time.init.as_ref().is_some_and(|init| init.value))
     }
 }
 
@@ -77,8 +88,18 @@ impl Instances {
     /// # Ok::<(), faas_core::profile::UnknownProfile>(())
     /// ```
     pub fn bill(&mut self, profile: &Profile, record: &Record) -> Marginal {
+        self.bill_at(profile, record, |quantities| profile.billing.amount_usd(quantities))
+    }
+
+    /// The same for who knows by itself what quantities cost.
+    pub fn bill_at(
+        &mut self,
+        profile: &Profile,
+        record: &Record,
+        price: impl FnOnce(&Quantities) -> Decimal,
+    ) -> Marginal {
         let (billed, quantities, refund) = self.add(profile, record);
-        let charge = Charge { billed, quantities, cost_usd: profile.billing.amount_usd(&quantities) };
+        let charge = Charge { billed, quantities, cost_usd: price(&quantities) };
         Marginal { charge, refund }
     }
 
@@ -100,26 +121,28 @@ impl Instances {
 
     /// What was billed for the spans that an invocation touches, and what is billed for the one that they are now. Nothing
     /// where the profile bills invocations one by one, or nobody knows which instance it ran on.
-    pub(super) fn spans(
-        &mut self,
-        profile: &Profile,
-        record: &Record,
-        used: &Use,
-    ) -> Option<(Duration, Duration)> {
-        let rule = profile.billing.time.as_ref().filter(|rule| rule.of.value == Of::Instance)?;
+    fn spans(&mut self, profile: &Profile, record: &Record, used: &Use) -> Option<(Duration, Duration)> {
+        let rule = profile.billing.time.as_ref().filter(|_| profile.bills_instances())?;
+        let touched = self.0.add(record, used, profile.bills_init())?;
+        Some(touched.billed(|time| rounded(time, rule)))
+    }
+}
+
+impl Spans {
+    /// Adds an invocation that has ended, with its init or without. Nothing if nobody knows which instance it ran on.
+    pub(super) fn add(&mut self, record: &Record, used: &Use, with_init: bool) -> Option<Touched> {
         let instance = record.instance?;
-        let bills_init = rule.init.as_ref().is_some_and(|init| init.value);
         let is_cold = record.start == Some(Start::Cold);
-        let init = if bills_init && is_cold { used.init_wall } else { Duration::ZERO };
+        let init = if with_init && is_cold { used.init_wall } else { Duration::ZERO };
         let from = before(record.ended, used.handler_wall + init);
         let kept = self.active.entry(instance).or_default();
         if let Some(spec) = &record.spec {
             let is_shared = spec.instance_concurrency > 1;
             kept.reach = if is_shared { spec.timeout + spec.init_timeout } else { REPORT_LAG };
         }
-        let billed = kept.active.add_billed(from, record.ended, rule);
+        let touched = kept.active.touch(from, record.ended);
         self.sweep(record.ended);
-        Some(billed)
+        Some(touched)
     }
 
     /// Forgets what no invocation can reach any more, so that a long session does not fill the memory.
@@ -175,7 +198,7 @@ mod tests {
                 };
                 instances.bill(&run, &record);
             }
-            let spans = instances.active[&7].active.spans();
+            let spans = instances.0.active[&7].active.spans();
             // ten a second, as far as somebody may reach, and until the next sweep
             assert!(spans <= (reach_ms + 1_000) / 100 + 2, "{spans}");
         }

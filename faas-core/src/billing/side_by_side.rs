@@ -2,11 +2,11 @@
 //!
 //! Counting in full means a dozen quantities for each profile. But invocations of one size (memory, and whatever else is
 //! no time) count in proportion to their number and times, so only those are added up, by size, and multiplied when
-//! somebody asks. The sums are exactly those of [`Instances`], invocation by invocation.
+//! somebody asks. The sums are exactly those of [`Instances`](super::Instances), invocation by invocation.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Instances, Quantities, Tally, Tariff, Use};
+use super::{Quantities, Tally, Tariff, Use, instances::Spans};
 use crate::{invocation::Record, profile::Profile};
 
 /// So many sizes of one function are added up apart; memory that grows makes new ones.
@@ -15,14 +15,19 @@ const SIZES_KEPT: usize = 8;
 /// What the same invocations count for under each of several profiles.
 #[derive(Debug)]
 pub struct SideBySide {
-    profiles: Vec<Counted>,
+    profiles: Vec<Profile>,
+    /// Which spans the times of instances are counted by under each profile, if they are.
+    by: Vec<Option<Init>>,
+    /// The spans in which instances were active, by whether their starts are part of them.
+    spans: [Spans; 2],
     functions: BTreeMap<Arc<str>, Function>,
 }
 
-#[derive(Debug)]
-struct Counted {
-    profile: Profile,
-    instances: Instances,
+/// Whether the start of an instance belongs to the time in which it is active.
+#[derive(Debug, Clone, Copy)]
+enum Init {
+    Left,
+    Counted,
 }
 
 #[derive(Debug)]
@@ -63,14 +68,19 @@ impl SideBySide {
     /// assert_eq!(gb_seconds.collect::<Vec<_>>(), ["0.00075", "0.025"]);
     /// ```
     pub fn new(profiles: impl IntoIterator<Item = Profile>) -> Self {
-        let counted = |profile| Counted { profile, instances: Instances::default() };
-        SideBySide { profiles: profiles.into_iter().map(counted).collect(), functions: BTreeMap::new() }
+        let profiles: Vec<_> = profiles.into_iter().collect();
+        let by = |profile: &Profile| {
+            let init = if profile.bills_init() { Init::Counted } else { Init::Left };
+            profile.bills_instances().then_some(init)
+        };
+        let by = profiles.iter().map(by).collect();
+        SideBySide { profiles, by, spans: Default::default(), functions: BTreeMap::new() }
     }
 
     /// Counts an invocation that has ended.
     pub fn add(&mut self, record: &Record) {
         let Some(used) = Use::of(record) else { return };
-        let profiles = &mut self.profiles;
+        let profiles = &self.profiles;
         let function = match self.functions.get_mut(&record.function) {
             Some(function) => function,
             None => {
@@ -80,18 +90,18 @@ impl SideBySide {
             }
         };
         function.turn_to(&used, profiles);
+        let [left, counted] = &mut self.spans;
+        let touched = [left.add(record, &used, false), counted.add(record, &used, true)];
         let mut refunds = Vec::new();
-        for (place, (counted, (tariff, tally))) in
-            profiles.iter_mut().zip(&mut function.sizes[0].sums).enumerate()
-        {
-            match counted.instances.spans(&counted.profile, record, &used) {
-                None => tariff.add(tally, &used),
-                Some((was, is)) => {
-                    tariff.add_rounded(tally, &used, is.saturating_sub(was));
-                    if was > is {
-                        refunds.push((place, counted.profile.refund(&used, was - is)));
-                    }
-                }
+        for (place, (by, (tariff, tally))) in self.by.iter().zip(&mut function.sizes[0].sums).enumerate() {
+            let Some(touched) = by.and_then(|init| touched[init as usize].as_ref()) else {
+                tariff.add(tally, &used);
+                continue;
+            };
+            let (was, is) = touched.billed(|time| tariff.rounded(time));
+            tariff.add_rounded(tally, &used, is.saturating_sub(was));
+            if was > is {
+                refunds.push((place, profiles[place].refund(&used, was - is)));
             }
         }
         for (place, refund) in refunds {
@@ -105,16 +115,16 @@ impl SideBySide {
     pub fn profiles(
         &self,
     ) -> impl Iterator<Item = (&Profile, impl Iterator<Item = (&Arc<str>, Quantities)>)> {
-        self.profiles.iter().enumerate().map(|(place, counted)| {
+        self.profiles.iter().enumerate().map(|(place, profile)| {
             let of = move |(name, function)| (name, Function::quantities(function, place));
-            (&counted.profile, self.functions.iter().map(of))
+            (profile, self.functions.iter().map(of))
         })
     }
 }
 
 impl Function {
     /// Brings the size of this use to the front.
-    fn turn_to(&mut self, used: &Use, profiles: &[Counted]) {
+    fn turn_to(&mut self, used: &Use, profiles: &[Profile]) {
         let of = Use {
             init_wall: Duration::ZERO,
             handler_wall: Duration::ZERO,
@@ -130,7 +140,7 @@ impl Function {
                 }
                 let sums = profiles
                     .iter()
-                    .map(|c| (Tariff::of(&c.profile, &of, Duration::ZERO), Tally::default()))
+                    .map(|profile| (Tariff::of(profile, &of, Duration::ZERO), Tally::default()))
                     .collect();
                 self.sizes.push(Size { of, sums });
                 let last = self.sizes.len() - 1;
@@ -164,7 +174,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::Instances, *};
     use crate::{
         clock::Time,
         invocation::{End, FunctionSpec, Start, Usage},

@@ -58,7 +58,7 @@ impl Tariff {
     /// billed for `init`, if the profile bills any.
     pub(crate) fn of(profile: &Profile, used: &Use, init: Duration) -> Self {
         let rule = profile.billing.time.as_ref();
-        let bills_init = rule.is_none_or(|rule| rule.init.as_ref().is_some_and(|init| init.value));
+        let bills_init = profile.bills_init();
         let ms = |ms: Option<u32>| u64::from(ms.unwrap_or(0)) * 1_000_000;
         let step = ms(rule.and_then(|rule| rule.round_up_ms.as_ref()).map(|step| step.value)).max(1);
         let least = ms(rule.and_then(|rule| rule.min_ms.as_ref()).map(|min| min.value));
@@ -84,6 +84,11 @@ impl Tariff {
     pub(super) fn add(&self, to: &mut Tally, used: &Use) {
         let init_ns = if self.bills_init { ns(used.init_wall) } else { 0 };
         to.add(self.rounding.of(ns(used.handler_wall).saturating_add(init_ns)), ns(used.handler_cpu));
+    }
+
+    /// Wall time as it is billed.
+    pub(super) fn rounded(&self, time: Duration) -> Duration {
+        Duration::from_nanos(self.rounding.of(ns(time)))
     }
 
     /// The same where so much of its wall time is billed, which was rounded before.
@@ -139,8 +144,9 @@ impl Profile {
     }
 }
 
+/// What takes five centuries stays at their end.
 fn ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
 
 impl Rounding {

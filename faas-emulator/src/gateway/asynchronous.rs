@@ -9,7 +9,7 @@ use faas_core::{
     invocation::{BoxError, ErrorKind, InvocationError, RequestBody, Tally},
     recursion,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
@@ -17,14 +17,14 @@ use super::{Gateway, body::ReplyBody, headers, json, plain, routes::Endpoint, to
 use crate::events::list::Line;
 
 /// AWS Lambda's header for the same.
-const INVOCATION_TYPE: &str = "x-amz-invocation-type";
+const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-type");
 
 /// Whether a request asks not to be waited for.
 pub(super) fn is_asked(headers: &HeaderMap) -> bool {
-    let says = |name: &str, word: &str| {
+    let says = |name: HeaderName, word: &str| {
         headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(word.as_bytes()))
     };
-    says(delivery::INVOCATION.as_str(), "async") || says(INVOCATION_TYPE, "event")
+    says(delivery::INVOCATION, "async") || says(INVOCATION_TYPE, "event")
 }
 
 /// Takes away what only we tell a function.

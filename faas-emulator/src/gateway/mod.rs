@@ -155,7 +155,7 @@ impl Gateway {
             return self.session();
         }
         if request.uri().path() == EVENTS_PATH {
-            return self.events(request.method(), request.uri().query()).await;
+            return Box::pin(self.events(request.method(), request.uri().query())).await;
         }
         let (endpoint, strip) = {
             let routes = self.routes.load();
@@ -166,7 +166,8 @@ impl Gateway {
             }
         };
         if asynchronous::is_asked(request.headers()) {
-            return self.accept(request, &endpoint, strip).await;
+            // boxed, so that what is nearly never done makes nothing larger that is moved for each request
+            return Box::pin(self.accept(request, &endpoint, strip)).await;
         }
         let function = endpoint.spec.name.clone();
         let tally =

@@ -10,7 +10,7 @@ use faas_core::{
     billing::{Charge, Instances, Ledger, Marginal, Quantities, SideBySide},
     clock::Time,
     invocation::{End, Record, Start},
-    profile::Profile,
+    profile::{Billing, Profile},
 };
 use rust_decimal::Decimal;
 
@@ -34,6 +34,8 @@ pub(super) struct Books {
     functions: BTreeMap<Arc<str>, Load>,
     /// What was billed for invocations whose reply is on its way, where it depends on what else ran.
     charges: HashMap<Arc<str>, Charge>,
+    /// What was priced last: most invocations of a function are billed the same, and dividing decimals takes long.
+    priced: (Quantities, Decimal),
     second: (u64, u64),
     peak_rps: u64,
 }
@@ -56,6 +58,7 @@ impl Books {
             others,
             functions: BTreeMap::new(),
             charges: HashMap::new(),
+            priced: Default::default(),
             second: (0, 0),
             peak_rps: 0,
         }
@@ -64,7 +67,10 @@ impl Books {
     /// Adds an invocation that has ended; what it is billed, and what all are.
     pub(super) fn add(&mut self, record: &Record) -> (Charge, Decimal) {
         self.load(record);
-        let Marginal { charge, refund } = self.instances.bill(&self.profile, record);
+        let billing = &self.profile.billing;
+        let priced = &mut self.priced;
+        let price = |quantities: &Quantities| price(billing, quantities, priced);
+        let Marginal { charge, refund } = self.instances.bill_at(&self.profile, record, price);
         self.ledger.add(&record.function, charge.quantities);
         self.total_usd += charge.cost_usd;
         if refund != Quantities::default() {
@@ -108,9 +114,14 @@ impl Books {
         self.functions.values().map(|load| load.served + load.refused).sum()
     }
 
-    /// What was billed for an invocation, once.
-    pub(super) fn take_charge(&mut self, id: &str) -> Option<Charge> {
-        self.charges.remove(id)
+    /// What was billed for an invocation. Where instances are billed, and this is asked for the second time: what it would
+    /// cost alone.
+    pub(super) fn charge_of(&mut self, record: &Record) -> Charge {
+        let known = if self.charges.is_empty() { None } else { self.charges.remove(&record.id) };
+        known.unwrap_or_else(|| {
+            let billing = &self.profile.billing;
+            self.profile.charge_at(record, |quantities| price(billing, quantities, &mut self.priced))
+        })
     }
 
     pub(super) fn ledger(&self) -> &Ledger {
@@ -132,4 +143,11 @@ impl Books {
             billed,
         }
     }
+}
+
+fn price(billing: &Billing, quantities: &Quantities, last: &mut (Quantities, Decimal)) -> Decimal {
+    if last.0 != *quantities {
+        *last = (*quantities, billing.amount_usd(quantities));
+    }
+    last.1
 }

@@ -159,9 +159,7 @@ impl Meter {
     /// What was billed for an invocation that has ended. Counts nothing: that was done when it did. Where instances are
     /// billed it is what the invocation added to their time; asked a second time, what it would cost alone.
     pub fn charge_of(&self, record: &Record) -> Charge {
-        let known =
-            if self.profile.bills_instances() { self.books.lock().take_charge(&record.id) } else { None };
-        known.unwrap_or_else(|| self.profile.charge(record))
+        self.books.lock().charge_of(record)
     }
 
     /// What has been billed so far, exactly: without allowances, and not rounded to cents.
