@@ -7,7 +7,7 @@ use std::{io::Write, str::FromStr, sync::Arc, time::Duration};
 
 use faas_core::{
     abi::manifest::Entry,
-    budget::Budget,
+    budget::{Budget, WithinBudget},
     clock::{SharedClock, SystemClock},
     invocation::FunctionSpec,
     policy::{Policy as _, PolicyKind, Scheduled},
@@ -162,6 +162,10 @@ impl Host {
         let policy = match setup.warm_ahead {
             Some(lead) => Scheduled::new(keep_alive, lead).boxed(),
             None => keep_alive,
+        };
+        let policy = match meter.budget() {
+            Some(budget) => WithinBudget::new(policy, budget.clone()).boxed(),
+            None => policy,
         };
         let scheduling = scheduler::Config { limits: profile.pool_limits(), policy };
         let scheduler = Scheduler::new(scheduling, clock.clone(), observer.clone());

@@ -220,13 +220,22 @@ impl Budget {
         let mut reached = None;
         for account in self.accounts.iter_mut().filter(|account| account.is_of(function)) {
             account.turn(now);
-            if account.spent_usd >= account.cap.usd && reached.is_none() {
+            if account.is_spent() && reached.is_none() {
                 reached = Some(account.refusal(now));
             }
         }
         let Some(message) = reached else { return Ok(()) };
         self.functions.entry(function.clone()).or_default().refused += 1;
         Err(InvocationError::new(ErrorKind::BudgetExceeded, message))
+    }
+
+    /// Whether the function's next invocation would be refused. Counts nothing.
+    pub fn is_spent(&mut self, now: Time, function: &Arc<str>) -> bool {
+        !self.only_warns
+            && self.accounts.iter_mut().filter(|account| account.is_of(function)).any(|account| {
+                account.turn(now);
+                account.is_spent()
+            })
     }
 
     /// What has been refused, by function.
@@ -246,10 +255,14 @@ impl Account {
         self.cap.function.as_ref().is_none_or(|own| own == function)
     }
 
+    fn is_spent(&self) -> bool {
+        self.spent_usd >= self.cap.usd
+    }
+
     /// What is to be told of it, once.
     fn notice(&mut self) -> Option<Notice> {
         let told = match self.spent_usd {
-            spent if spent >= self.cap.usd => Told::Reached,
+            _ if self.is_spent() => Told::Reached,
             spent if spent >= self.cap.usd * Decimal::new(8, 1) => Told::Near,
             _ => Told::Nothing,
         };
@@ -341,10 +354,13 @@ mod tests {
         assert!(matches!(&reached[..], [Notice { is_reached: true, .. }]), "{reached:?}");
         assert_eq!(budget.spend(at(20_000, 8), &hello, cents(0)), [], "and once");
 
+        assert!(budget.is_spent(at(20_000, 9), &hello), "asking is not being refused");
         let refused = budget.admit(at(20_000, 9), &hello).expect_err("it is spent");
         assert_eq!(refused.kind, ErrorKind::BudgetExceeded);
         insta::assert_snapshot!(refused.message, @"the budget of `hello`, $0.10 a day is spent ($0.120000000): it frees in 15 h 0 min, or raise it");
         assert_eq!(budget.admit(at(20_000, 9), &other), Ok(()), "it is not the other's");
+        assert!(!budget.is_spent(at(20_000, 9), &other));
+        assert!(!budget.is_spent(at(20_001, 0), &hello));
         assert_eq!(budget.admit(at(20_001, 0), &hello), Ok(()), "the next day");
 
         let refused: Vec<_> = budget.refused().collect();
@@ -360,6 +376,7 @@ mod tests {
         insta::assert_snapshot!(budget.admit(at(800, 0), &a).expect_err("spent").message, @"the budget, $0.02 this session is spent ($0.020000000): it frees when the session ends, or raise it");
         let mut warns = Budget::new(vec!["0".parse().expect("a cap")], true);
         assert_eq!(warns.admit(at(1, 0), &a), Ok(()));
+        assert!(!warns.is_spent(at(1, 0), &a));
         assert_eq!(budget.accounts[0].told, Told::Reached);
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! budget   what is spent, when it frees, who is refused: a state machine
 //! layer    puts it around a service                    service   refuses invocations that it does not admit
+//! policy   starts nothing ahead for who would be refused
 //! ```
 //!
 //! A layer decides before an invocation runs; what it cost is known when it has ended. So whoever bills (an observer) and
@@ -15,13 +16,16 @@
 #[allow(clippy::module_inception)]
 mod budget;
 mod layer;
+mod policy;
 mod service;
 
 pub use budget::{Budget, Cap, Notice, Per, Refused, Spent};
 pub use layer::BudgetLayer;
+pub use policy::WithinBudget;
 pub use service::Budgeted;
 
 pub use crate::guard::ResponseFuture;
 
-/// A budget that an observer fills and a layer reads. The lock is held for a few additions.
+/// A budget that an observer fills and a layer reads. The lock is held for a few additions, and nothing is called under it:
+/// [`WithinBudget`] takes it under the scheduler's own.
 pub type SharedBudget = std::sync::Arc<parking_lot::Mutex<Budget>>;

@@ -1,7 +1,8 @@
 //! Policies: what the warm pool decides by, apart from how it does it.
 //!
-//! A [`Policy`] is a pure object. It is told what happens ([`Event`]) and asked three things: how long an idle
-//! instance stays, what to do with an app that rests, and who goes first when room is needed. It reads no clock,
+//! A [`Policy`] is a pure object. It is told what happens ([`Event`]) and asked four things: how long an idle
+//! instance stays, what to do with an app that rests, who goes first when room is needed, and whether an instance may be
+//! started that nobody waits for. It reads no clock,
 //! does no IO, and draws randomness from a seed; each call is O(1) or O(log n). One file for each policy:
 //!
 //! ```text
@@ -153,6 +154,14 @@ pub trait Policy: Send + Debug + 'static {
         None
     }
 
+    /// Asked before an instance is started ahead of demand, whoever wants it: [`Rest::warm_at`], or
+    /// [`Scheduler::prewarm`](crate::scheduler::Scheduler::prewarm), by which knocks come too. Not asked for those that a
+    /// function must have (`min_instances`).
+    fn may_warm(&mut self, now: Time, function: Subject<'_>) -> bool {
+        let _ = (now, function);
+        true
+    }
+
     /// The policy in a box; one that is in a box stays in it.
     fn boxed(self) -> Box<dyn Policy>
     where
@@ -177,6 +186,10 @@ impl Policy for Box<dyn Policy> {
 
     fn priority(&self, function: Subject<'_>) -> Option<f64> {
         (**self).priority(function)
+    }
+
+    fn may_warm(&mut self, now: Time, function: Subject<'_>) -> bool {
+        (**self).may_warm(now, function)
     }
 
     fn boxed(self) -> Box<dyn Policy> {

@@ -80,6 +80,10 @@ impl Policy for Scheduled {
     fn priority(&self, function: Subject<'_>) -> Option<f64> {
         self.inner.priority(function)
     }
+
+    fn may_warm(&mut self, now: Time, function: Subject<'_>) -> bool {
+        self.inner.may_warm(now, function)
+    }
 }
 
 impl fmt::Debug for Scheduled {

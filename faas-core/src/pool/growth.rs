@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{
     Effect, FunctionId, Pool, TicketId,
+    apps::subject,
     queue::Place,
     state::{Function, Purpose},
 };
@@ -84,8 +85,9 @@ impl Pool {
     }
 
     /// Starts an instance of a function, ahead of any invocation, in room that is free: nothing is evicted for it, and
-    /// nobody who waits for room is overtaken. False when there is no need (one is free or on its way), no room, or
-    /// [`Limits::max_prewarmed`](super::Limits::max_prewarmed) instances that were started so have not served yet.
+    /// nobody who waits for room is overtaken. False when there is no need (one is free or on its way), no room,
+    /// [`Limits::max_prewarmed`](super::Limits::max_prewarmed) instances that were started so have not served yet, or the
+    /// policy is against it ([`Policy::may_warm`](crate::policy::Policy::may_warm)).
     pub fn prewarm(&mut self, now: Time, function: FunctionId, effects: &mut Vec<Effect>) -> bool {
         self.start_ahead(now, function, None, effects)
     }
@@ -112,7 +114,10 @@ impl Pool {
         let Some(f) = self.functions.get(function.0).filter(|f| !f.is_retired) else { return false };
         let has_free = f.partly.len() + f.idle.len() + f.kept.len() > 0
             || f.open_starts * f.instance_concurrency() > f.queue.pending.len();
-        let may = !has_free && self.prewarmed < self.limits.max_prewarmed && self.may_grow_ahead(now, f);
+        let may = !has_free
+            && self.prewarmed < self.limits.max_prewarmed
+            && self.may_grow_ahead(now, f)
+            && self.policy.may_warm(now, subject(&self.apps, function, f));
         if may {
             self.prewarmed += 1;
             self.start(now, function, None, Purpose::Ahead { unused }, effects);

@@ -49,8 +49,10 @@ impl Scheduler {
     }
 
     /// Starts an instance of a function ahead of the invocation that is expected, if none is free or on its way. False when
-    /// it does not: no need, no free room, no such function, or as many as may be
-    /// ([`Limits::max_prewarmed`](crate::pool::Limits::max_prewarmed)) wait for their first invocation already.
+    /// it does not: no need, no free room, no such function, as many as may be
+    /// ([`Limits::max_prewarmed`](crate::pool::Limits::max_prewarmed)) wait for their first invocation already, or the policy is
+    /// against it ([`Policy::may_warm`](crate::policy::Policy::may_warm)), such as one
+    /// [within a budget](crate::budget::WithinBudget).
     pub fn prewarm(&self, name: &str) -> bool {
         self.shared.prewarm(name, None)
     }

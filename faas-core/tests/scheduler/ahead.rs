@@ -4,9 +4,13 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use faas_core::{
+    budget::{Budget, SharedBudget, WithinBudget},
+    clock::Time,
     invocation::{FunctionSpec, Start},
+    policy::{FixedTtl, Scheduled},
     pool::Limits,
 };
+use parking_lot::Mutex;
 
 use crate::bench_top::{Bench, error, ms, reply};
 
@@ -120,6 +124,42 @@ async fn a_minimum_starts_with_the_deployment_is_never_stopped_and_is_replaced()
     bench.deploy(FunctionSpec { generation: 2, ..spec }, next.clone());
     bench.run(ms(100)).await;
     assert_eq!((script.counts().alive.load(SeqCst), next.counts().alive.load(SeqCst)), (0, 2));
+}
+
+#[tokio::test]
+async fn nothing_is_started_ahead_for_who_would_be_refused() {
+    const DAY_SECS: u64 = 86_400;
+    let at = |secs| Time::EPOCH + Duration::from_secs(secs);
+    let caps = ["report=0.01/day", "kept=0/day"].map(|cap| cap.parse().expect("a cap"));
+    let budget: SharedBudget = std::sync::Arc::new(Mutex::new(Budget::new(caps.into(), false)));
+    let policy = Scheduled::new(FixedTtl(Duration::from_secs(60)), Duration::from_secs(10))
+        .fires_at("report", vec![at(100), at(300), at(DAY_SECS + 100)]);
+    let bench = Bench::with_policy(Limits::LAPTOP, WithinBudget::new(policy, budget.clone()));
+    for name in ["report", "hello"] {
+        bench.deploy(FunctionSpec::new(name), bench.script("hi"));
+    }
+    bench.deploy(FunctionSpec { min_instances: 1, ..FunctionSpec::new("kept") }, bench.script("hi"));
+    bench.run(Duration::from_secs(200)).await;
+    budget.lock().spend(at(200), &"report".into(), rust_decimal::Decimal::new(1, 2));
+
+    // neither on a hint nor for the firing at 300 s; but what must be there is there, and the next day is another
+    let unused = Duration::from_secs(10);
+    assert!(!bench.scheduler.prewarm("report") && !bench.scheduler.prewarm_for("report", unused));
+    assert_eq!(bench.standing("kept"), [0, 1, 0, 0, 0]);
+    assert!(bench.scheduler.prewarm_for("hello", unused), "it is not this one's budget");
+    bench.run(Duration::from_secs(DAY_SECS)).await;
+    insta::assert_snapshot!(bench.told(), @r"
+    100 started kept.1 in 100 ms
+    90000 starting report.1 ahead
+    90100 started report.1 in 100 ms
+    150100 stopped report.1: Expired, idle since 90100
+    200000 starting hello.1 ahead
+    200100 started hello.1 in 100 ms
+    210100 stopped hello.1: Expired, idle since 200100
+    86490000 starting report.1 ahead
+    86490100 started report.1 in 100 ms
+    86550100 stopped report.1: Expired, idle since 86490100
+    ");
 }
 
 #[tokio::test]

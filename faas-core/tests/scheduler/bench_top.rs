@@ -8,7 +8,7 @@ use faas_core::{
         Failure, FunctionSpec, Invocation, InvocationError, Record, Reply, ReplyBody, RequestBody, Start,
         Tally,
     },
-    policy::FixedTtl,
+    policy::{FixedTtl, Policy},
     pool::Limits,
     sandbox::{Sandbox, scripted::Scripted},
     scheduler::{Config, Deployment, Scheduler},
@@ -73,10 +73,14 @@ impl Bench {
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
+        Bench::with_policy(limits, FixedTtl(Duration::from_secs(60)))
+    }
+
+    pub(crate) fn with_policy(limits: Limits, policy: impl Policy) -> Self {
         let clock = VirtualClock::default();
         let ledger =
             Arc::new(Ledger { clock: clock.clone(), steps: Mutex::default(), records: Mutex::default() });
-        let config = Config { limits, policy: Box::new(FixedTtl(Duration::from_secs(60))) };
+        let config = Config { limits, policy: policy.boxed() };
         let scheduler = Scheduler::new(config, Arc::new(clock.clone()), ledger.clone());
         Bench { clock, ledger, scheduler, next_id: Default::default() }
     }

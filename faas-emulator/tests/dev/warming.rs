@@ -46,6 +46,20 @@ fn it_is_not_if_that_is_not_wanted() {
 }
 
 #[test]
+fn nor_if_the_request_would_be_refused() {
+    let project = Project::new("unaffordable", SOURCE);
+    let dev = Dev::serve(project.path(), &["--no-watch", "--tls", "--budget", "hello=0"]);
+    block_on(async {
+        let stream = CLIENT.connect(dev.addr, "hello.localhost").await.expect("they shake hands");
+        let _other = CLIENT.connect(dev.addr, "user.localhost").await.expect("they shake hands");
+        tokio::task::block_in_place(|| dev.event_where("started", |e| e["function"] == "user"));
+        assert_eq!(get(stream, "https://hello.localhost/").await.status, 429);
+    });
+    let (_, events) = stopped(dev);
+    assert!(!events.iter().any(|e| e["event"] == "starting_ahead" && e["function"] == "hello"), "{events:?}");
+}
+
+#[test]
 fn one_version_of_tls_is_as_good_as_the_other() {
     let project = Project::new("warmed-12", SOURCE);
     let dev = Dev::serve(project.path(), &["--no-watch", "--tls"]);
