@@ -215,6 +215,8 @@ pub struct Usage {
     pub log_bytes: u64,
     /// What was added to it all, to be as slow as a provider.
     pub injected: Injected,
+    /// Whether its instance is one that its function must have: see [`FunctionSpec::min_instances`].
+    pub is_provisioned: bool,
     /// The size of the event that it was to deliver; absent when somebody waited for the reply.
     pub event_bytes: Option<u64>,
 }

@@ -145,7 +145,7 @@ impl Host {
         let clock = SystemClock::shared();
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
-        let meter = Meter::new(profile.clone(), setup.profile.clone(), clock.now(), console.clone());
+        let meter = Meter::new(profile.clone(), setup.profile.clone(), console.clone());
         let rates = profile.rate_limits().into_iter().chain(setup.rates).collect();
         let meter = Arc::new(meter.with_budget(setup.budget).with_rates(rates));
         let observer: SharedObserver = meter.clone();
@@ -282,8 +282,10 @@ impl Host {
         for name in &release.retired {
             self.scheduler.retire(name);
         }
-        let functions = release.functions.iter().map(|planned| &planned.spec);
-        self.cron.follow(self.clock.now(), functions);
+        let functions = || release.functions.iter().map(|planned| &planned.spec);
+        let now = self.clock.now();
+        self.cron.follow(now, functions());
+        self.meter.serves(now, functions().map(|spec| &**spec));
         Ok(())
     }
 

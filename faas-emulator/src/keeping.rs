@@ -44,6 +44,7 @@ impl Keeper {
         loop {
             let clock = self.host.clock();
             clock.sleep_until(clock.now() + EVERY).await;
+            self.host.meter().spend_standby(clock.now());
             if let Err(why) = self.keep().await
                 && !has_told
             {
@@ -60,7 +61,7 @@ impl Keeper {
     pub async fn keep(&mut self) -> Result<(), Error> {
         let meter = self.host.meter();
         let invocations = meter.invocations();
-        if self.kept == Some(invocations) {
+        if self.kept == Some(invocations) && !meter.has_standby() {
             return Ok(());
         }
         let (session, spent) = (meter.session(self.host.clock().now()), meter.take_unkept());

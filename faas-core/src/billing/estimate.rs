@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, time::Duration};
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 
 use super::{
-    Allowances, Invoice, Month, Use,
+    Allowances, Invoice, Month, Standby, Use,
     quantities::{Measure, Quantities},
-    usage::{memory_mib, round_up},
+    usage::memory_mib,
 };
 use crate::profile::{Counts, Of, Profile, Range};
 
@@ -181,7 +181,8 @@ impl Profile {
     /// What requests count for.
     fn served(&self, stated: &Stated, notices: &mut Vec<String>) -> Quantities {
         let counted = |of: &[Counts]| self.billing.meters.iter().any(|meter| of.contains(&meter.counts));
-        if stated.cpu.is_none() && stated.requests > 0 && counted(&[Counts::CpuMs, Counts::CpuHours]) {
+        let has_requests = stated.requests > 0 || stated.provisioned.is_some_and(|kept| kept.requests > 0);
+        if stated.cpu.is_none() && has_requests && counted(&[Counts::CpuMs, Counts::CpuHours]) {
             notices.push(format!(
                 "`{}` bills CPU time, which is not given: all of the duration counts as such",
                 self.name
@@ -209,15 +210,15 @@ impl Profile {
         };
         let cold = Use { init_wall: stated.init, ..one };
         let mut sum = self.together(&one, &cold, stated.requests, stated.cold_starts, stated.concurrency);
-        if let Some(provisioned) = &stated.provisioned
-            && self.billing.provisioned.is_some()
-        {
-            let one = Use { handler_wall: provisioned.duration, ..one };
-            let served = self.together(&one, &one, provisioned.requests, 0, stated.concurrency);
-            // its memory has a price of its own there
-            sum += served
-                .only(|measure| measure != Measure::MemoryTime)
-                .with(Measure::ProvisionedUse, served.get(Measure::MemoryTime));
+        if let Some(provisioned) = &stated.provisioned {
+            // where none are kept ready, what they would serve is served as any other
+            let one = Use {
+                handler_wall: provisioned.duration,
+                handler_cpu: stated.cpu.unwrap_or(provisioned.duration),
+                is_provisioned: true,
+                ..one
+            };
+            sum += self.together(&one, &one, provisioned.requests, 0, stated.concurrency);
         }
         sum.with(Measure::Egress, stated.egress_bytes)
     }
@@ -241,13 +242,15 @@ impl Profile {
             Use { memory_mib: stated.memory_mib, memory_used_mib: stated.memory_mib, ..Use::default() };
         let mib = u128::from(memory_mib(&used, billing.memory.as_ref()));
         match (&stated.provisioned, &billing.provisioned) {
-            (Some(kept), Some(rule)) => {
-                let step_ms = rule.round_up_ms.as_ref().map_or(0, |step| step.value);
-                let ns = round_up(kept.time, step_ms).as_nanos();
-                month.functions =
-                    month.functions.with(Measure::ProvisionedTime, ns * u128::from(kept.instances) * mib);
+            (Some(kept), Some(_)) => {
+                let time_ns = u64::try_from(kept.time.as_nanos()).unwrap_or(u64::MAX);
+                let kept = Standby { instances: kept.instances, memory_mib: stated.memory_mib, time_ns };
+                month.functions += self.standby_with(stated.milli_vcpus, &[kept], &month.functions);
             }
-            (Some(_), None) => notices.push(self.no_price(Counts::ProvisionedGbSeconds.what())),
+            (Some(_), None) => notices.push(format!(
+                "{}, and what they would serve is billed as any other request",
+                self.no_price(Counts::ProvisionedGbSeconds.what())
+            )),
             (None, _) => {}
         }
         match (&stated.snapshots, &billing.snapshots) {

@@ -42,6 +42,11 @@ impl Ledger {
         self.functions.iter()
     }
 
+    /// What this function has used.
+    pub fn of(&self, function: &str) -> Quantities {
+        self.functions.get(function).copied().unwrap_or_default()
+    }
+
     /// What all have used.
     pub fn total(&self) -> &Quantities {
         &self.total

@@ -8,6 +8,8 @@
 //! Stated ──Profile::estimate──▶ Month ──Invoice::of──▶ lines, allowances taken off, rounded to cents  (a month)
 //! ```
 //!
+//! Beside invocations, instances that are kept ready cost something: [`Standby`], [`Standbys`].
+//!
 //! Usage is rounded for each invocation, by the provider's rule (for each span of [`Active`] where instances are billed);
 //! money only on an invoice, line by line. No provider has code of its own here: their rules are data in
 //! [`profile`](crate::profile).
@@ -21,6 +23,7 @@ mod invoice;
 mod ledger;
 mod quantities;
 mod side_by_side;
+mod standby;
 mod tariff;
 mod usage;
 
@@ -33,5 +36,6 @@ pub use invoice::{Allowances, Invoice, Line, Month};
 pub use ledger::Ledger;
 pub use quantities::{Measure, Quantities};
 pub use side_by_side::SideBySide;
+pub use standby::{Standby, Standbys};
 pub(crate) use tariff::{Tally, Tariff};
 pub use usage::Use;

@@ -31,8 +31,16 @@ pub enum Measure {
     Egress,
     /// Memory kept ready: nanoseconds times MiB.
     ProvisionedTime,
-    /// Billed memory times billed time on instances that are kept ready: nanoseconds times MiB.
+    /// CPUs kept ready: nanoseconds times thousandths of a CPU.
+    ProvisionedVcpuTime,
+    /// Billed memory times billed time on instances that are kept ready, where that has a price of its own: nanoseconds
+    /// times MiB.
     ProvisionedUse,
+    /// The same where it is [memory time](Self::MemoryTime) as any other, and is not billed as being kept ready: no meter
+    /// counts it.
+    ProvisionedBusy,
+    /// And of CPUs: nanoseconds times thousandths of a CPU.
+    ProvisionedBusyVcpu,
     /// Snapshots kept: nanoseconds times MiB.
     SnapshotTime,
     /// Instances started from snapshots, in MiB.
@@ -59,6 +67,7 @@ impl Counts {
             Counts::StreamGb => (Measure::Streamed, 1 << 30),
             Counts::EgressGb => (Measure::Egress, 1 << 30),
             Counts::ProvisionedGbSeconds => (Measure::ProvisionedTime, 1024 * SECOND),
+            Counts::ProvisionedVcpuSeconds => (Measure::ProvisionedVcpuTime, 1000 * SECOND),
             Counts::ProvisionedUseGbSeconds => (Measure::ProvisionedUse, 1024 * SECOND),
             Counts::SnapshotGbSeconds => (Measure::SnapshotTime, 1024 * SECOND),
             Counts::SnapshotRestoreGb => (Measure::SnapshotRestored, 1024),
@@ -144,9 +153,9 @@ impl Quantities {
         self.get(Measure::Requests)
     }
 
-    /// Memory times time in GB-seconds; a GB is 1024 MiB.
+    /// Memory times time of invocations in GB-seconds; a GB is 1024 MiB.
     pub fn gb_seconds(&self) -> Decimal {
-        self.units(Counts::GbSeconds)
+        self.units(Counts::GbSeconds).saturating_add(self.units(Counts::ProvisionedUseGbSeconds))
     }
 
     /// CPU time in milliseconds.
@@ -198,7 +207,10 @@ impl Measure {
             Measure::Streamed => "streamed",
             Measure::Egress => "egress",
             Measure::ProvisionedTime => "provisioned_time",
+            Measure::ProvisionedVcpuTime => "provisioned_vcpu_time",
             Measure::ProvisionedUse => "provisioned_use",
+            Measure::ProvisionedBusy => "provisioned_busy",
+            Measure::ProvisionedBusyVcpu => "provisioned_busy_vcpu",
             Measure::SnapshotTime => "snapshot_time",
             Measure::SnapshotRestored => "snapshot_restored",
             Measure::ServerTime => "server_time",
@@ -215,7 +227,10 @@ impl Measure {
         Measure::Streamed,
         Measure::Egress,
         Measure::ProvisionedTime,
+        Measure::ProvisionedVcpuTime,
         Measure::ProvisionedUse,
+        Measure::ProvisionedBusy,
+        Measure::ProvisionedBusyVcpu,
         Measure::SnapshotTime,
         Measure::SnapshotRestored,
         Measure::ServerTime,
@@ -230,6 +245,8 @@ impl Measure {
                 | Measure::ClockTime
                 | Measure::ScratchTime
                 | Measure::ProvisionedUse
+                | Measure::ProvisionedBusy
+                | Measure::ProvisionedBusyVcpu
         )
     }
 }

@@ -236,6 +236,8 @@ mod tests {
                         handler_wall: call.took,
                         handler_cpu: call.took / 3,
                         memory_peak_bytes: call.memory_used_mib << 20,
+                        // an instance is so or not for as long as it lives
+                        is_provisioned: call.instance == Some(1),
                         ..Usage::default()
                     },
                     end: End::Replied { status: http::StatusCode::OK, is_fault: false },

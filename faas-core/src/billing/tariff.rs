@@ -10,7 +10,7 @@ use super::{
     quantities::{Measure, Quantities},
     usage::{Use, memory_mib, requests},
 };
-use crate::profile::Profile;
+use crate::profile::{Counts, Meter, Profile, ProvisionedRule};
 
 /// What a profile counts for invocations of one size.
 #[derive(Debug, Clone)]
@@ -34,6 +34,11 @@ pub(super) struct Rates {
     milli_vcpus: u32,
     mhz: u32,
     scratch_mib: u32,
+    /// On an instance that is kept ready, where that has a price of its own.
+    provisioned_mib: u32,
+    /// And where it has not, but is not billed as being kept ready.
+    busy_mib: u32,
+    busy_milli_vcpus: u32,
 }
 
 /// How wall time is rounded, in nanoseconds.
@@ -114,6 +119,9 @@ impl Rates {
             .with(Measure::VcpuTime, timed(self.milli_vcpus))
             .with(Measure::ClockTime, timed(self.mhz))
             .with(Measure::ScratchTime, timed(self.scratch_mib))
+            .with(Measure::ProvisionedUse, timed(self.provisioned_mib))
+            .with(Measure::ProvisionedBusy, timed(self.busy_mib))
+            .with(Measure::ProvisionedBusyVcpu, timed(self.busy_milli_vcpus))
             .with(Measure::CpuTime, cpu_ns)
     }
 }
@@ -132,7 +140,7 @@ impl Profile {
             .stream
             .as_ref()
             .map_or(0, |rule| used.streamed_bytes.saturating_sub(rule.included_bytes.value));
-        Rates {
+        let rates = Rates {
             requests: requests(used, billing.events.as_ref()),
             streamed_bytes,
             egress_bytes: used.egress_bytes,
@@ -140,6 +148,26 @@ impl Profile {
             milli_vcpus,
             mhz: self.cpu.mhz(memory_mib),
             scratch_mib,
+            provisioned_mib: 0,
+            busy_mib: 0,
+            busy_milli_vcpus: 0,
+        };
+        match &billing.provisioned {
+            Some(rule) if used.is_provisioned => self.on_provisioned(rates, rule),
+            _ => rates,
+        }
+    }
+
+    /// The same on an instance that is kept ready.
+    fn on_provisioned(&self, rates: Rates, rule: &ProvisionedRule) -> Rates {
+        let Rates { memory_mib, milli_vcpus, .. } = rates;
+        let of_use = |meter: &Meter| meter.counts == Counts::ProvisionedUseGbSeconds;
+        if self.billing.meters.iter().any(of_use) {
+            return Rates { memory_mib: 0, provisioned_mib: memory_mib, ..rates };
+        }
+        match &rule.idle_only {
+            Some(is) if is.value => Rates { busy_mib: memory_mib, busy_milli_vcpus: milli_vcpus, ..rates },
+            _ => rates,
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Use {
     pub egress_bytes: u64,
     /// Bytes of the event, if it is asynchronous.
     pub event_bytes: Option<u64>,
+    /// Whether the instance is one that is kept ready.
+    pub is_provisioned: bool,
 }
 
 impl Use {
@@ -48,6 +50,7 @@ impl Use {
             memory_mib: spec.memory_mib,
             memory_used_mib: u32::try_from(used_mib).unwrap_or(u32::MAX),
             event_bytes: usage.event_bytes,
+            is_provisioned: usage.is_provisioned,
             ..Use::default()
         })
     }

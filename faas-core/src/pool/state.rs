@@ -26,7 +26,7 @@ use std::{
 };
 
 use super::{
-    Choice, FunctionId, FunctionStatus, Limits, TicketId,
+    Choice, FunctionId, FunctionStatus, InstanceId, Limits, TicketId,
     admission::{Admitted, Bucket},
     apps::Apps,
     list::{Lane, Linked, Links, List},
@@ -300,6 +300,12 @@ impl Pool {
             pending: f.queue.pending.len() + (f.starting.len() - f.open_starts),
             queued: f.queue.depth(),
         })
+    }
+
+    /// Whether an instance is one that its function must have. It is or is not so from its start to its end.
+    #[inline]
+    pub fn is_provisioned(&self, instance: InstanceId) -> bool {
+        self.instances.get(instance.0).is_some_and(|slot| slot.is_provisioned)
     }
 
     /// Instances on the host, in whatever state.

@@ -306,6 +306,10 @@ fn needs(i: usize, meter: &Meter, profile: &Profile) -> Checked {
         Counts::ProvisionedGbSeconds | Counts::ProvisionedUseGbSeconds => {
             (billing.provisioned.is_some(), "[billing.provisioned]")
         }
+        Counts::ProvisionedVcpuSeconds => (
+            billing.provisioned.is_some() && (cpu.milli_vcpus.is_some() || cpu.mib_per_vcpu.is_some()),
+            "[billing.provisioned], and milli_vcpus or mib_per_vcpu in [cpu]",
+        ),
         Counts::SnapshotGbSeconds | Counts::SnapshotRestoreGb => {
             (billing.snapshots.is_some(), "[billing.snapshots]")
         }
@@ -325,7 +329,11 @@ fn rules(billing: &Billing) -> Checked {
     let followed: [(&str, bool, &[Counts]); 6] = [
         ("scratch", billing.scratch.is_some(), &[Counts::ScratchGbSeconds]),
         ("stream", billing.stream.is_some(), &[Counts::StreamGb]),
-        ("provisioned", billing.provisioned.is_some(), &[Counts::ProvisionedGbSeconds]),
+        (
+            "provisioned",
+            billing.provisioned.is_some(),
+            &[Counts::ProvisionedGbSeconds, Counts::ProvisionedVcpuSeconds],
+        ),
         ("snapshots", billing.snapshots.is_some(), &[Counts::SnapshotGbSeconds, Counts::SnapshotRestoreGb]),
         ("queue", billing.queue.is_some(), &[Counts::QueueOperations]),
         ("servers", billing.servers.is_some(), &[Counts::ServerHours]),
@@ -349,6 +357,15 @@ fn rules(billing: &Billing) -> Checked {
         if step.is_some_and(|step| step.value == 0) {
             return wrong(path, "nothing can be rounded up to steps of 0: leave it out");
         }
+    }
+    if let Some(idle_only) = provisioned.and_then(|p| p.idle_only.as_ref())
+        && idle_only.value
+        && counted(&[Counts::ProvisionedUseGbSeconds])
+    {
+        return wrong(
+            "billing.provisioned.idle_only",
+            "what serves is billed as any other, and there is a meter that counts it apart: keep one of them",
+        );
     }
     if billing.events.as_ref().is_some_and(|e| e.further_bytes.value == 0) {
         return wrong("billing.events.further_bytes", "a step of 0 bytes would be without end");

@@ -109,7 +109,9 @@ pub enum Counts {
     EgressGb,
     /// Memory that is kept ready, times the time that it is.
     ProvisionedGbSeconds,
-    /// Billed memory times billed time, on instances that are kept ready.
+    /// CPUs that are kept ready, times the time that they are.
+    ProvisionedVcpuSeconds,
+    /// Billed memory times billed time, on instances that are kept ready. Without such a meter it counts as any other's.
     ProvisionedUseGbSeconds,
     /// Memory of snapshots times the time that they are kept.
     SnapshotGbSeconds,
@@ -148,7 +150,7 @@ impl Counts {
             | Counts::ProvisionedUseGbSeconds
             | Counts::SnapshotGbSeconds => "GB-s",
             Counts::GbHours => "GB-h",
-            Counts::VcpuSeconds => "vCPU-s",
+            Counts::VcpuSeconds | Counts::ProvisionedVcpuSeconds => "vCPU-s",
             Counts::GhzSeconds => "GHz-s",
             Counts::CpuMs => "CPU ms",
             Counts::CpuHours => "CPU-h",
@@ -172,7 +174,7 @@ impl Counts {
             Counts::ScratchGbSeconds => "ephemeral storage",
             Counts::StreamGb => "replies that stream",
             Counts::EgressGb => "traffic out",
-            Counts::ProvisionedGbSeconds => "instances that are kept ready",
+            Counts::ProvisionedGbSeconds | Counts::ProvisionedVcpuSeconds => "instances that are kept ready",
             Counts::ProvisionedUseGbSeconds => "use of instances that are kept ready",
             Counts::SnapshotGbSeconds => "snapshots",
             Counts::SnapshotRestoreGb => "starts from snapshots",
@@ -283,6 +285,8 @@ pub struct StreamRule {
 pub struct ProvisionedRule {
     /// The time from switching it on to switching it off is rounded up to a multiple of this, in milliseconds.
     pub round_up_ms: Option<Sourced<u32>>,
+    /// Whether only those are billed so that serve nobody: what serves is billed as any other.
+    pub idle_only: Option<Sourced<bool>>,
 }
 
 /// How snapshots are billed.

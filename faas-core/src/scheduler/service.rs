@@ -118,6 +118,9 @@ async fn run(shared: Arc<Shared>, mut invocation: Invocation) -> Result<Reply, F
     };
     invocation.tally.started(grant.spec.clone(), grant.start, grant.queue);
     invocation.tally.served_by(grant.number);
+    if grant.is_provisioned {
+        invocation.tally.used(|usage| usage.is_provisioned = true);
+    }
     if let Some(init) = grant.init {
         invocation.tally.used(|usage| {
             usage.origin = Some(init.origin);

@@ -317,6 +317,7 @@ impl Core {
 
     /// Hands an instance that the pool has lent to an invocation that has waited for so long.
     fn grant(&mut self, shared: &Arc<Shared>, id: InstanceId, start: Start, waited: Duration) -> Grant {
+        let is_provisioned = self.pool.is_provisioned(id);
         let entry = entry(&mut self.instances, id);
         let (init, queue) = match start {
             Start::Warm => (None, waited),
@@ -332,6 +333,7 @@ impl Core {
             spec: entry.spec.clone(),
             start,
             number: id.number(),
+            is_provisioned,
             queue,
             init,
             lease: Some(Lease::new(move |is_healthy| shared.release(id, is_healthy))),

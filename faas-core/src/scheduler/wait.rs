@@ -25,6 +25,8 @@ pub(super) struct Grant {
     pub(super) start: Start,
     /// The instance's number.
     pub(super) number: u64,
+    /// Whether its function must have it.
+    pub(super) is_provisioned: bool,
     /// How long the invocation waited for capacity.
     pub(super) queue: Duration,
     /// What the start took, for the first invocation that waited for it.

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     Body, Request,
     abi::manifest,
+    billing::Standbys,
     clock::{Clock as _, SharedClock, Time},
     delivery::{self, Courier, MemoryJournal},
     function::{Definition, definitions},
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     journal: Arc<Journal>,
     trouble: Trouble,
     invocations: AtomicU64,
+    standbys: Mutex<Standbys>,
     pub(super) courier: Courier,
 }
 
@@ -86,7 +88,8 @@ impl Cloud {
         let written: Arc<MemoryJournal> = Arc::default();
         let clock: SharedClock = Arc::new(run.clock.clone());
         let courier = Courier::with(delivery, stack, written, clock, journal.clone(), Vec::new());
-        let shared = Shared { setup, run, journal, trouble, invocations: AtomicU64::new(0), courier };
+        let (invocations, standbys) = (AtomicU64::new(0), Mutex::default());
+        let shared = Shared { setup, run, journal, trouble, invocations, standbys, courier };
         let cloud = Cloud { scheduler, shared: Arc::new(shared) };
         match &cloud.shared.setup.only {
             Some(names) => names.iter().for_each(|name| cloud.deploy(name)),
@@ -144,6 +147,9 @@ impl Cloud {
             sandbox = Arc::new(Mimic::new(sandbox, spec.clone(), profile, starts, clock));
         }
         self.scheduler.deploy(Deployment { spec, sandbox });
+        let deployed = self.scheduler.snapshot().functions;
+        let specs = deployed.iter().map(|function| &*function.spec);
+        self.shared.standbys.lock().follow(self.now(), specs);
     }
 
     /// Invokes a function with an empty GET of `/`, and waits for its reply.
@@ -263,7 +269,8 @@ impl Cloud {
 
     /// What all that costs by the profile.
     pub fn bill(&self) -> Bill {
-        Bill::of(&self.shared.setup.profile, &self.shared.journal.records.lock())
+        let (records, standbys) = (self.shared.journal.records.lock(), self.shared.standbys.lock());
+        Bill::of(&self.shared.setup.profile, &records, &standbys, self.now())
     }
 
     /// How functions and instances stand now.

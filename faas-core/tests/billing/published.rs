@@ -294,6 +294,19 @@ fn what_goes_wrong_elsewhere() {
     // the free tier does not help it
     let applied = named("aws-lambda").estimate(&kept, Allowances::Applied).invoice;
     assert_eq!(applied.exact_usd.to_string(), usd("aws-lambda", &kept));
+    // Cloud Run bills what is idle: 100 s of 0.167 vCPU and 0.25 GiB, less the two seconds that are active at full price
+    let kept = |requests| Provisioned {
+        instances: 1,
+        time: Duration::from_secs(100),
+        requests,
+        duration: Duration::from_secs(1),
+    };
+    let idle = |requests| Stated { provisioned: Some(kept(requests)), memory_mib: 256, ..Stated::default() };
+    let idle_gb_s = |n| units("google-cloud-run-functions", &idle(n), Counts::ProvisionedGbSeconds);
+    assert_eq!(usd("google-cloud-run-functions", &idle(0)), "0.00010425");
+    assert_eq!((idle_gb_s(0), idle_gb_s(2)), (Decimal::from(25), Decimal::new(245, 1)));
+    // Workers keep none ready: what those would serve is served as any other
+    assert_eq!(units("cloudflare-workers", &idle(2), Counts::CpuMs), Decimal::from(2_000));
     // 10 MB of a stream are 4 that are billed
     let stream = Stated { streamed_bytes: 10 << 20, ..requests(256, 1, 128) };
     assert_eq!(units("aws-lambda", &stream, Counts::StreamGb), Decimal::ONE);

@@ -1,6 +1,7 @@
 //! `faas_core::testing` as its users have it: functions of this crate under virtual time.
 
 mod events;
+mod standby;
 
 use std::time::Duration;
 

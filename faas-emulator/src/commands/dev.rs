@@ -77,7 +77,8 @@ pub struct Options {
     rate: Vec<Rate>,
     #[command(flatten)]
     mimicry: mimicry::Options,
-    /// How many of a function's instances are kept whether it is called or not; what that costs is not in the bill
+    /// How many of a function's instances are kept ready whether it is called or not, and paid for: AWS Lambda's provisioned
+    /// concurrency, Cloud Run's minimum instances, Azure's always ready ones
     #[arg(long, value_name = "NAME=N")]
     min_instances: Vec<Named<u32>>,
     /// What keeps instances warm, if not what the profile's provider does: fixed:10m, random:5m-7m, hybrid, greedy-dual or
@@ -238,12 +239,13 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         () = drain => ExitCode::SUCCESS,
         () = interrupts.next() => ExitCode::from(INTERRUPTED),
     };
+    host.meter().close(clock.now());
     if let Err(why) = keeper.keep().await {
         console.say(Event::Notice(why.to_string()));
     }
     host.meter().refused().into_iter().for_each(|told| console.say(Event::Notice(told)));
     host.meter().came_near().into_iter().for_each(|told| console.say(Event::Notice(told)));
-    console.say(Event::Bill(host.meter().bill()));
+    console.say(Event::Bill(host.meter().bill(clock.now())));
     Ok(code)
 }
 

@@ -190,6 +190,8 @@ pub struct BillLine {
     pub gb_seconds: Decimal,
     /// CPU time, in milliseconds.
     pub cpu_ms: Decimal,
-    /// Dollars.
+    /// Dollars for its requests.
     pub usd: Decimal,
+    /// Dollars for its instances that are kept ready, whether they serve or not.
+    pub kept_usd: Decimal,
 }

@@ -151,6 +151,7 @@ fn value(event: &Event) -> Value {
                 "gb_seconds": line.gb_seconds.normalize().to_string(),
                 "cpu_ms": line.cpu_ms.normalize().to_string(),
                 "usd": line.usd.normalize().to_string(),
+                "kept_usd": line.kept_usd.normalize().to_string(),
             })).collect::<Vec<_>>(),
             "total_usd": bill.total_usd.normalize().to_string(),
         }),

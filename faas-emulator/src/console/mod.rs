@@ -346,8 +346,9 @@ pub(crate) mod tests {
                 gb_seconds: Decimal::new(5, 4),
                 cpu_ms: Decimal::new(119, 2),
                 usd: Decimal::new(408, 9),
+                kept_usd: Decimal::new(625_005, 9),
             }],
-            total_usd: Decimal::new(408, 9),
+            total_usd: Decimal::new(625_413, 9),
         }
     }
 

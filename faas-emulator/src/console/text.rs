@@ -277,6 +277,10 @@ fn write_bill(out: &mut String, bill: &Bill) -> std::fmt::Result {
             format!("{:.3}", line.cpu_ms),
             dollars(&line.usd)
         )?;
+        if !line.kept_usd.is_zero() {
+            let kept = dollars(&line.kept_usd);
+            writeln!(out, "  {DIM}{:width$}  {:>40}{DIM:#}  {kept:>16}", "", "instances kept ready")?;
+        }
     }
     writeln!(
         out,

@@ -7,9 +7,9 @@ use std::{
 };
 
 use faas_core::{
-    billing::{Charge, Instances, Ledger, Marginal, Quantities, SideBySide},
+    billing::{Charge, Instances, Ledger, Marginal, Quantities, SideBySide, Standby, Standbys},
     clock::Time,
-    invocation::{End, Record, Start},
+    invocation::{End, FunctionSpec, Record, Start},
     profile::{Billing, Profile},
 };
 use rust_decimal::Decimal;
@@ -25,12 +25,17 @@ pub(super) struct Books {
     profile: Arc<Profile>,
     /// As it was named on the command line.
     named: String,
-    began: Time,
+    /// When something was served for the first time, and since when nothing is any more.
+    began: Option<Time>,
+    closed: Option<Time>,
     ledger: Ledger,
     instances: Instances,
     /// What is billed until now, for who is told after each invocation: a sum of exact prices.
     total_usd: Decimal,
     others: SideBySide,
+    standbys: Standbys,
+    /// What being kept ready has cost when that was last told.
+    standby_told_usd: BTreeMap<Arc<str>, Decimal>,
     functions: BTreeMap<Arc<str>, Load>,
     /// What was billed for invocations whose reply is on its way, where it depends on what else ran.
     charges: HashMap<Arc<str>, Charge>,
@@ -41,7 +46,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn new(profile: Arc<Profile>, named: String, began: Time) -> Self {
+    pub(super) fn new(profile: Arc<Profile>, named: String) -> Self {
         let others = Profile::names()
             .filter(|name| *name != profile.name)
             .filter_map(|name| Profile::named(name).ok())
@@ -51,11 +56,14 @@ impl Books {
         Books {
             profile,
             named,
-            began,
+            began: None,
+            closed: None,
             ledger: Ledger::default(),
             instances: Instances::default(),
             total_usd: Decimal::ZERO,
             others,
+            standbys: Standbys::default(),
+            standby_told_usd: BTreeMap::new(),
             functions: BTreeMap::new(),
             charges: HashMap::new(),
             priced: Default::default(),
@@ -84,7 +92,50 @@ impl Books {
             }
             self.charges.insert(record.id.clone(), charge);
         }
-        (charge, self.total_usd)
+        let standby_usd: Decimal = self.standby(record.ended).map(|(_, _, usd)| usd).sum();
+        (charge, self.total_usd + standby_usd)
+    }
+
+    /// These functions, and no others, are served from now on; what is kept ready that was not before.
+    pub(super) fn serves<'a>(
+        &mut self,
+        now: Time,
+        functions: impl IntoIterator<Item = &'a FunctionSpec>,
+    ) -> Vec<(Arc<str>, Standby)> {
+        self.began.get_or_insert(now);
+        self.standbys.follow(now, functions)
+    }
+
+    /// Nothing is served, or kept ready, any more.
+    pub(super) fn close(&mut self, now: Time) {
+        self.closed.get_or_insert(now);
+    }
+
+    /// Whether something has been kept ready.
+    pub(super) fn has_standby(&self) -> bool {
+        !self.standbys.is_empty()
+    }
+
+    /// What being kept ready counts for and costs until now, by function.
+    pub(super) fn standby(&self, now: Time) -> impl Iterator<Item = (&Arc<str>, Quantities, Decimal)> {
+        let now = self.closed.unwrap_or(now);
+        self.standbys.until(now).map(|(name, kept)| {
+            let served = self.ledger.of(name);
+            let used = self.profile.standby(&kept, &served);
+            (name, used, self.profile.billing.amount_usd(&used))
+        })
+    }
+
+    /// What being kept ready has cost since this was last asked, by function.
+    pub(super) fn take_standby_usd(&mut self, now: Time) -> Vec<(Arc<str>, Decimal)> {
+        let is: Vec<_> = self.standby(now).map(|(name, _, usd)| (name.clone(), usd)).collect();
+        let more = is.into_iter().map(|(name, usd)| {
+            let told = self.standby_told_usd.entry(name.clone()).or_default();
+            let more = (usd - *told).max(Decimal::ZERO);
+            *told += more;
+            (name, more)
+        });
+        more.filter(|(_, more)| !more.is_zero()).collect()
     }
 
     fn load(&mut self, record: &Record) {
@@ -103,6 +154,7 @@ impl Books {
         let ns = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         load.served += 1;
         load.cold += u64::from(start == Start::Cold);
+        load.provisioned += u64::from(record.usage.is_provisioned);
         load.memory_mib = record.spec.as_ref().map_or(load.memory_mib, |spec| spec.memory_mib);
         load.init_ns = load.init_ns.saturating_add(ns(record.usage.init_wall));
         load.handler_ns = load.handler_ns.saturating_add(ns(record.usage.handler_wall));
@@ -129,6 +181,7 @@ impl Books {
     }
 
     pub(super) fn session(&self, now: Time) -> Session {
+        let now = self.closed.unwrap_or(now);
         let others = self.others.profiles().map(|(profile, functions)| {
             (profile.name.clone(), functions.map(|(name, used)| (name.to_string(), used)).collect())
         });
@@ -137,10 +190,11 @@ impl Books {
         billed.insert(self.profile.name.clone(), own.collect());
         Session {
             profile: self.named.clone(),
-            observed_ms: u64::try_from(now.since(self.began).as_millis()).unwrap_or(u64::MAX),
+            observed_ms: u64::try_from(now.since(self.began.unwrap_or(now)).as_millis()).unwrap_or(u64::MAX),
             peak_rps: self.peak_rps,
             functions: self.functions.iter().map(|(name, load)| (name.to_string(), *load)).collect(),
             billed,
+            kept: self.standbys.until(now).map(|(name, kept)| (name.to_string(), kept)).collect(),
         }
     }
 }

@@ -6,13 +6,13 @@ mod books;
 mod near;
 pub mod session;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use faas_core::{
-    billing::{Charge, Quantities},
+    billing::{Charge, Quantities, Standby},
     budget::{Budget, Notice, SharedBudget, Spent},
     clock::Time,
-    invocation::Record,
+    invocation::{FunctionSpec, Record},
     limits,
     profile::Profile,
     rate::{Rate, Rates, SharedRates},
@@ -40,8 +40,8 @@ pub struct Meter {
 
 impl Meter {
     /// A meter that has counted nothing yet. `named` is the profile as it was asked for, for who finds it again.
-    pub fn new(profile: Arc<Profile>, named: String, began: Time, console: Arc<Console>) -> Self {
-        let books = Mutex::new(Books::new(profile.clone(), named, began));
+    pub fn new(profile: Arc<Profile>, named: String, console: Arc<Console>) -> Self {
+        let books = Mutex::new(Books::new(profile.clone(), named));
         Meter { profile, books, budget: None, rates: None, near: Mutex::default(), console }
     }
 
@@ -106,6 +106,51 @@ impl Meter {
         self.near.lock().summary()
     }
 
+    /// These functions, and no others, are served from now on: what they keep ready is billed.
+    pub fn serves<'a>(&self, now: Time, functions: impl IntoIterator<Item = &'a FunctionSpec>) {
+        let begun = self.books.lock().serves(now, functions);
+        for (function, kept) in begun {
+            self.console.say(Event::Notice(self.standby_told(&function, kept)));
+        }
+    }
+
+    /// What it costs to keep these ready, in words.
+    fn standby_told(&self, function: &str, kept: Standby) -> String {
+        let Standby { instances, memory_mib, .. } = kept;
+        let profile = &self.profile;
+        let cost = match profile.billing.provisioned {
+            Some(_) => {
+                let hour = [Standby { time_ns: 3_600_000_000_000, ..kept }];
+                let used = profile.standby(&hour, &Quantities::default());
+                let usd = profile.billing.amount_usd(&used);
+                format!("${} an hour, whether it is called or not", usd.round_dp(6).normalize())
+            }
+            None => format!("no price of `{}` for that is known, so it is not in the bill", profile.name),
+        };
+        format!("{instances} x {memory_mib} MiB are kept ready for `{function}`: {cost}")
+    }
+
+    /// Nothing is served any more, and nothing kept ready: the session ends here, whenever it is asked for.
+    pub fn close(&self, now: Time) {
+        self.spend_standby(now);
+        self.books.lock().close(now);
+    }
+
+    /// Whether something is kept ready, so that the bill grows with time.
+    pub fn has_standby(&self) -> bool {
+        self.books.lock().has_standby()
+    }
+
+    /// Tells the budget what being kept ready has cost since it was last told.
+    pub fn spend_standby(&self, now: Time) {
+        let Some(budget) = &self.budget else { return };
+        let more = self.books.lock().take_standby_usd(now);
+        for (function, usd) in more {
+            let notices = budget.lock().spend(now, &function, usd);
+            self.tell(notices);
+        }
+    }
+
     fn spent(&self, record: &Record, usd: Decimal) {
         let Some(budget) = self.budget.as_ref().filter(|_| record.start.is_some()) else { return };
         let notices = budget.lock().spend(record.ended, &record.function, usd);
@@ -163,21 +208,28 @@ impl Meter {
     }
 
     /// What has been billed so far, exactly: without allowances, and not rounded to cents.
-    pub fn bill(&self) -> Bill {
+    pub fn bill(&self, now: Time) -> Bill {
         let books = self.books.lock();
         let ledger = books.ledger();
         let billing = &self.profile.billing;
-        let line = |(function, used): (&Arc<str>, &Quantities)| BillLine {
+        let standby: BTreeMap<_, _> =
+            books.standby(now).map(|(name, _, usd)| (name, usd)).filter(|(_, usd)| !usd.is_zero()).collect();
+        let idle = standby.keys().filter(|name| ledger.functions().all(|(called, _)| called != **name));
+        let mut lines: Vec<_> = ledger.functions().map(|(name, used)| (name, *used)).collect();
+        lines.extend(idle.map(|name| (*name, Quantities::default())));
+        lines.sort_by_key(|(name, _)| *name);
+        let line = |(function, used): (&Arc<str>, Quantities)| BillLine {
             function: function.to_string(),
             requests: u64::try_from(used.requests()).unwrap_or(u64::MAX),
             gb_seconds: used.gb_seconds(),
             cpu_ms: used.cpu_ms(),
-            usd: billing.amount_usd(used),
+            usd: billing.amount_usd(&used),
+            kept_usd: standby.get(function).copied().unwrap_or_default(),
         };
         Bill {
             profile: self.profile.name.clone(),
-            lines: ledger.functions().map(line).collect(),
-            total_usd: billing.amount_usd(ledger.total()),
+            lines: lines.into_iter().map(line).collect(),
+            total_usd: billing.amount_usd(ledger.total()) + standby.values().sum::<Decimal>(),
         }
     }
 

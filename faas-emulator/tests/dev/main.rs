@@ -13,6 +13,7 @@ mod misbehaving;
 mod profiles;
 mod reloading;
 mod serving;
+mod standby;
 mod stopping;
 mod support;
 mod tls;

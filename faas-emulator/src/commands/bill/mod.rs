@@ -113,8 +113,9 @@ fn answer(options: &Options, session: &Session, profile: &Profile) -> Result<Str
     let mut billing = profile.billing.clone();
     billing.plan = None;
     let functions: Vec<(&str, Invoice)> = session
-        .under(&profile.name)
-        .map(|(name, used)| (name, Invoice::of(&billing, &(*used).into(), Allowances::UsedUp)))
+        .used(profile)
+        .into_iter()
+        .map(|(name, used)| (name, Invoice::of(&billing, &used.into(), Allowances::UsedUp)))
         .collect();
     Ok(match options.format {
         Format::Table => render::session(profile, session, &functions),

@@ -1,18 +1,26 @@
 //! What a month like the session would cost, under one profile or all. Pure.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use faas_core::{
-    billing::{Allowances, Compared, Invoice, Measure, Quantities, Stated, compare as compare_stated},
+    billing::{
+        Allowances, Compared, Invoice, Measure, Provisioned, Quantities, Standby, Stated,
+        compare as compare_stated,
+    },
     profile::Profile,
 };
 use rust_decimal::Decimal;
 
-use crate::{error::Error, meter::session::Session};
+use crate::{
+    error::Error,
+    meter::session::{Load, Session},
+};
 
 /// Hours of a month, as providers count them: a twelfth of 365 days.
 const HOURS: u64 = 730;
 const MONTH_MS: u64 = HOURS * 3_600_000;
+/// What all functions together are called.
+const ALL: &str = "all";
 
 /// A month like the session.
 #[derive(Debug)]
@@ -29,14 +37,12 @@ impl Month {
     /// When nothing was observed.
     pub(super) fn of(session: &Session, profile: &Profile, allowances: Allowances) -> Result<Self, Error> {
         let scale = Scale::of(session)?;
-        let all: Quantities = session.under(&profile.name).map(|(_, used)| scale.apply(used)).sum();
-        let exact = |used: &Quantities| profile.billing.amount_usd(&scale.apply(used));
+        let functions = scale.used(session, profile);
+        let all: Quantities = functions.values().copied().sum();
+        let exact = |used: &Quantities| profile.billing.amount_usd(used);
         Ok(Month {
             invoice: Invoice::of(&profile.billing, &all.into(), allowances),
-            functions: session
-                .under(&profile.name)
-                .map(|(name, used)| (name.to_owned(), exact(used)))
-                .collect(),
+            functions: functions.iter().map(|(name, used)| ((*name).to_owned(), exact(used))).collect(),
             how: scale.how(session),
         })
     }
@@ -49,7 +55,7 @@ struct Scale {
 
 impl Scale {
     fn of(session: &Session) -> Result<Self, Error> {
-        if session.load().served == 0 || session.observed_ms == 0 {
+        if (session.load().served == 0 && session.kept.is_empty()) || session.observed_ms == 0 {
             return Err(Error::bad_input(
                 "nothing ran in the session, so there is nothing to scale: send requests to `faas dev` first",
             ));
@@ -57,8 +63,37 @@ impl Scale {
         Ok(Scale { observed_ms: session.observed_ms })
     }
 
-    fn apply(&self, used: &Quantities) -> Quantities {
-        used.scaled(MONTH_MS, self.observed_ms)
+    /// What a month's use under this profile is, by function.
+    fn used<'a>(&self, session: &'a Session, profile: &Profile) -> BTreeMap<&'a str, Quantities> {
+        let scale = |used: &Quantities| used.scaled(MONTH_MS, self.observed_ms);
+        session.scaled(profile, scale, |time_ns| self.lasts_ns(time_ns))
+    }
+
+    /// How long something lasts in a month: what was there all the time is there all month.
+    fn lasts_ns(&self, time_ns: u64) -> u64 {
+        self.count(time_ns).min(MONTH_MS * 1_000_000)
+    }
+
+    /// The instances that are kept ready in a month, all those of this function: `all` is every one's.
+    fn provisioned(&self, session: &Session, name: &str, load: &Load) -> Option<Provisioned> {
+        let is_of = |(function, _): &(&String, &Vec<Standby>)| name == ALL || name == *function;
+        let kept: Vec<&Standby> = session
+            .kept
+            .iter()
+            .filter(is_of)
+            .flat_map(|(_, kept)| kept)
+            .filter(|one| one.time_ns > 0)
+            .collect();
+        // so many for a whole month are as much as these, each for its time
+        let instances_ns: u128 =
+            kept.iter().map(|one| u128::from(one.instances) * u128::from(self.lasts_ns(one.time_ns))).sum();
+        let instances = instances_ns.div_ceil(u128::from(MONTH_MS) * 1_000_000);
+        (instances > 0).then(|| Provisioned {
+            instances: u32::try_from(instances).unwrap_or(u32::MAX),
+            time: Duration::from_millis(MONTH_MS),
+            requests: self.count(load.provisioned),
+            duration: Duration::from_nanos(load.handler_ns / load.served.max(1)),
+        })
     }
 
     fn count(&self, n: u64) -> u64 {
@@ -105,11 +140,12 @@ pub(super) fn compare(session: &Session, own: &Profile, allowances: Allowances) 
     let all = session.load();
     let functions = session.functions.iter().filter(|(_, load)| load.served > 0);
     let loads: Vec<_> =
-        std::iter::once(("all", all)).chain(functions.map(|(name, load)| (name.as_str(), *load))).collect();
-    let stated = |load: &crate::meter::session::Load| Stated {
-        requests: scale.count(load.served),
-        duration: Duration::from_nanos(load.handler_ns / load.served),
-        cpu: Some(Duration::from_nanos(load.cpu_ns / load.served)),
+        std::iter::once((ALL, all)).chain(functions.map(|(name, load)| (name.as_str(), *load))).collect();
+    let stated = |name: &str, load: &Load| Stated {
+        requests: scale.count(load.served - load.provisioned),
+        duration: Duration::from_nanos(load.handler_ns / load.served.max(1)),
+        cpu: Some(Duration::from_nanos(load.cpu_ns / load.served.max(1))),
+        provisioned: scale.provisioned(session, name, load),
         memory_mib: load.memory_mib,
         cold_starts: scale.count(load.cold),
         init: Duration::from_nanos(load.init_ns / load.cold.max(1)),
@@ -118,13 +154,13 @@ pub(super) fn compare(session: &Session, own: &Profile, allowances: Allowances) 
     };
     let estimates: Vec<(&str, Vec<Compared>)> = loads
         .iter()
-        .map(|(name, load)| (*name, compare_stated(profiles.clone(), &stated(load), allowances)))
+        .map(|(name, load)| (*name, compare_stated(profiles.clone(), &stated(name, load), allowances)))
         .collect();
     let estimate = |of: &[Compared], name: &str| of.iter().position(|one| one.profile.name == name);
     let mut servers = String::new();
     let mut rows = Vec::new();
     for profile in &profiles {
-        let month: Quantities = session.under(&profile.name).map(|(_, used)| scale.apply(used)).sum();
+        let month: Quantities = scale.used(session, profile).into_values().sum();
         let mut total_usd = Invoice::of(&profile.billing, &month.into(), allowances).total_usd;
         if let Some(server) = &profile.billing.servers
             && let Some(i) = estimate(&estimates[0].1, &profile.name)
