@@ -16,6 +16,8 @@ use std::{
     time::Duration,
 };
 
+const NANOS_PER_DAY: u64 = 86_400_000_000_000;
+
 /// A point in time: nanoseconds since the Unix epoch, never going backwards on one clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(u64);
@@ -37,6 +39,16 @@ impl Time {
     /// Whole milliseconds since the Unix epoch.
     pub const fn unix_millis(self) -> u64 {
         self.0 / 1_000_000
+    }
+
+    /// The day in UTC that it is in, counted from 1970-01-01.
+    pub const fn utc_day(self) -> u64 {
+        self.0 / NANOS_PER_DAY
+    }
+
+    /// Midnight at the beginning of a day in UTC, counted from 1970-01-01.
+    pub const fn of_utc_day(day: u64) -> Self {
+        Time(day.saturating_mul(NANOS_PER_DAY))
     }
 
     /// How long ago `earlier` was; zero if it was not.

@@ -88,6 +88,8 @@ pub enum ErrorKind {
     Throttled,
     /// It came too soon after others: see [`rate`](crate::rate).
     RateLimited,
+    /// There have been as many today as the provider's plan has: see [`rate`](crate::rate).
+    DailyCap,
     /// What the function may cost is spent.
     BudgetExceeded,
     /// The function has been called too often in one chain of calls.
@@ -105,7 +107,10 @@ impl ErrorKind {
     pub fn fault(self) -> Fault {
         match self {
             ErrorKind::RequestTooLarge | ErrorKind::ClientGone | ErrorKind::NotFound => Fault::Client,
-            ErrorKind::Throttled | ErrorKind::RateLimited | ErrorKind::BudgetExceeded => Fault::Throttled,
+            ErrorKind::Throttled
+            | ErrorKind::RateLimited
+            | ErrorKind::DailyCap
+            | ErrorKind::BudgetExceeded => Fault::Throttled,
             ErrorKind::ShuttingDown | ErrorKind::Platform => Fault::Platform,
             _ => Fault::Function,
         }
@@ -130,6 +135,7 @@ impl ErrorKind {
             ErrorKind::ClientGone => "client_gone",
             ErrorKind::Throttled => "throttled",
             ErrorKind::RateLimited => "rate_limited",
+            ErrorKind::DailyCap => "daily_cap",
             ErrorKind::BudgetExceeded => "budget_exceeded",
             ErrorKind::LoopDetected => "loop_detected",
             ErrorKind::NotFound => "not_found",

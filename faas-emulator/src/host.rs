@@ -147,7 +147,7 @@ impl Host {
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
         let meter = Meter::new(profile.clone(), setup.profile.clone(), console.clone());
         let rates = profile.rate_limits().into_iter().chain(setup.rates).collect();
-        let meter = Arc::new(meter.with_budget(setup.budget).with_rates(rates));
+        let meter = Arc::new(meter.with_budget(setup.budget).with_rates(rates, profile.daily_cap()));
         let observer: SharedObserver = meter.clone();
         let starts = setup.mimicry.sandbox_starts();
         let config = Config { cache_dir: paths::module_cache(), starts, ..Config::default() };

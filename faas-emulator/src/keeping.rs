@@ -2,6 +2,7 @@
 //!
 //! - The session itself, for `faas bill`.
 //! - What functions have cost by day, for budgets of a day or a month.
+//! - How many invocations ran today, for a provider's daily cap.
 //!
 //! Writes files that are whole or not there, off the async workers, and only when something has changed. Counts nothing
 //! itself: that is the meter's.
@@ -25,7 +26,8 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper of what this host serves of this project.
     ///
-    /// What earlier sessions have spent is told to the host's budget, if it has one.
+    /// What earlier sessions have spent is told to the host's budget, if it has one, and what ran today to the profile's daily
+    /// cap.
     ///
     /// # Errors
     /// When what was kept cannot be read: a budget that knew nothing of it would be overspent.
@@ -34,6 +36,11 @@ impl Keeper {
             let of = project.clone();
             let spent = crate::commands::blocking(move || paths::spent(&of)).await?;
             host.meter().recall(host.clock().now(), spent);
+        }
+        if let Some(cap) = host.profile().daily_cap() {
+            let of = project.clone();
+            let ran = crate::commands::blocking(move || paths::ran(&of, &cap.whose)).await?;
+            host.meter().recall_ran(host.clock().now(), ran.into_iter().collect());
         }
         Ok(Keeper { host, project, kept: None })
     }
@@ -65,17 +72,24 @@ impl Keeper {
             return Ok(());
         }
         let (session, spent) = (meter.session(self.host.clock().now()), meter.take_unkept());
+        let (ran, whose) = (meter.take_unkept_ran(), self.host.profile().name.clone());
         let project = self.project.clone();
-        let unkept = spent.clone();
+        let unkept = (spent.clone(), ran.clone());
         let kept = crate::commands::blocking(move || {
-            paths::keep_session(&project, &session)?;
-            paths::keep_spent(&project, &spent)
+            let bill = paths::keep_session(&project, &session);
+            let spent = paths::keep_spent(&project, &spent);
+            Ok((bill, spent, paths::keep_ran(&project, &whose, &ran)))
         })
         .await;
-        match &kept {
-            Ok(()) => self.kept = Some(invocations),
-            Err(_) => meter.give_back_unkept(unkept),
+        let (bill, spent, ran) = kept?;
+        if spent.is_err() {
+            meter.give_back_unkept(unkept.0);
         }
-        kept
+        if ran.is_err() {
+            meter.give_back_unkept_ran(unkept.1);
+        }
+        bill.and(spent).and(ran)?;
+        self.kept = Some(invocations);
+        Ok(())
     }
 }

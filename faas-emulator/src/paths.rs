@@ -7,7 +7,7 @@ use std::{
 };
 
 use etcetera::BaseStrategy as _;
-use faas_core::budget::Spent;
+use faas_core::{budget::Spent, rate::Ran};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -149,6 +149,58 @@ pub fn keep_spent(project: &Project, more: &[Spent]) -> Result<(), Error> {
     let notes: Vec<SpentNote> = sums.into_iter().map(note).collect();
     write_whole(&file, &notes)
         .map_err(|why| Error::failed(format!("what was spent cannot be kept in {}: {why}", file.display())))
+}
+
+/// What ran of the project today under this profile, in earlier sessions, as far as it has a daily cap.
+///
+/// # Errors
+/// When that was written and cannot be read.
+pub fn ran(project: &Project, profile: &str) -> Result<Option<Ran>, Error> {
+    Ok(all_ran(project)?.get(profile).map(|note| Ran { day: note.day, count: note.count }))
+}
+
+/// [`Ran`], as it is written.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct RanNote {
+    day: u64,
+    count: u64,
+}
+
+/// By profile.
+fn all_ran(project: &Project) -> Result<BTreeMap<String, RanNote>, Error> {
+    let Some(file) = note(project, "ran") else { return Ok(BTreeMap::new()) };
+    let wrong = |why: &dyn std::fmt::Display| {
+        Error::bad_input(format!(
+            "how much ran today cannot be read from {}: {why}\nMend the file, or delete it to begin at zero.",
+            file.display()
+        ))
+    };
+    match std::fs::read_to_string(&file) {
+        Ok(text) => serde_json::from_str(&text).map_err(|why| wrong(&why)),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(why) => Err(wrong(&why)),
+    }
+}
+
+/// Adds to what ran of the project under this profile. Of each only the last day is kept.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep_ran(project: &Project, profile: &str, more: &[Ran]) -> Result<(), Error> {
+    let (Some(file), false) = (note(project, "ran"), more.is_empty()) else { return Ok(()) };
+    let mut all = all_ran(project)?;
+    let sum = all.entry(profile.to_owned()).or_insert(RanNote { day: 0, count: 0 });
+    for Ran { day, count } in more {
+        if *day > sum.day {
+            *sum = RanNote { day: *day, count: 0 };
+        }
+        if *day == sum.day {
+            sum.count = sum.count.saturating_add(*count);
+        }
+    }
+    write_whole(&file, &all).map_err(|why| {
+        Error::failed(format!("how much ran today cannot be kept in {}: {why}", file.display()))
+    })
 }
 
 /// What the last session of the project used.

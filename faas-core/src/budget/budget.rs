@@ -9,8 +9,6 @@ use crate::{
     invocation::{ErrorKind, InvocationError},
 };
 
-const DAY_SECS: u64 = 86_400;
-
 /// What a cap is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
@@ -160,7 +158,7 @@ impl Budget {
         let sums = self.functions.entry(function.clone()).or_default();
         sums.ran += 1;
         sums.spent_usd += usd;
-        *self.unkept.entry((day_of(now), function.clone())).or_default() += usd;
+        *self.unkept.entry((now.utc_day(), function.clone())).or_default() += usd;
         let mut notices = Vec::new();
         for account in self.accounts.iter_mut().filter(|account| account.is_of(function)) {
             account.turn(now);
@@ -176,7 +174,7 @@ impl Budget {
     /// ```
     /// use faas_core::{budget::{Budget, Spent}, clock::Time};
     ///
-    /// let noon = Time::from_unix_nanos(20_000 * 86_400_000_000_000 + 43_200_000_000_000);
+    /// let noon = Time::of_utc_day(20_000) + std::time::Duration::from_secs(43_200);
     /// let mut budget = Budget::new(vec!["0.10/day".parse()?], false);
     /// let spent = |day, usd: &str| Spent { day, function: "hello".into(), usd: usd.parse().expect("dollars") };
     /// assert_eq!(budget.recall(noon, [spent(19_999, "5"), spent(20_000, "0.07")]), []);
@@ -275,7 +273,7 @@ impl Account {
 
     /// Begins anew when the period that was counted is over.
     fn turn(&mut self, now: Time) {
-        let day = day_of(now);
+        let day = now.utc_day();
         if self.period.is_some_and(|(first, next)| (first..next).contains(&day)) {
             return;
         }
@@ -294,8 +292,7 @@ impl Account {
         let frees = match self.period {
             None => "it frees when the session ends".to_owned(),
             Some((_, next)) => {
-                let at = Time::from_unix_nanos(next * DAY_SECS * 1_000_000_000);
-                format!("it frees in {}", hours(at.since(now)))
+                format!("it frees in {}", hours(Time::of_utc_day(next).since(now)))
             }
         };
         format!("{} is spent (${:.9}): {frees}, or raise it", self.cap, self.spent_usd)
@@ -305,10 +302,6 @@ impl Account {
 fn hours(time: Duration) -> String {
     let minutes = time.as_secs().div_ceil(60);
     format!("{} h {} min", minutes / 60, minutes % 60)
-}
-
-fn day_of(now: Time) -> u64 {
-    now.unix_nanos() / 1_000_000_000 / DAY_SECS
 }
 
 /// The first day of the month that this day is in, and of the next. Days are counted from 1970-01-01.
@@ -332,7 +325,7 @@ mod tests {
     use super::*;
 
     fn at(day: u64, hour: u64) -> Time {
-        Time::from_unix_nanos((day * DAY_SECS + hour * 3600) * 1_000_000_000)
+        Time::of_utc_day(day) + Duration::from_secs(hour * 3600)
     }
 
     fn budget(caps: &[&str]) -> Budget {

@@ -45,6 +45,14 @@ pub(super) fn check(profile: &Profile) -> Checked {
 }
 
 fn limits(limits: &Limits) -> Checked {
+    for (path, most) in [
+        ("limits.requests_per_day", &limits.requests_per_day),
+        ("limits.requests_per_minute", &limits.requests_per_minute),
+    ] {
+        if most.as_ref().is_some_and(|most| most.value == 0) {
+            return wrong(path, "with none nothing could ever run: write how many, or leave it out");
+        }
+    }
     range("limits.memory_mib", Some(&limits.memory_mib))?;
     range("limits.scratch_mib", limits.scratch_mib.as_ref())?;
     let ranges = [

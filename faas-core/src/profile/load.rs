@@ -220,6 +220,14 @@ mod tests {
         insta::assert_snapshot!(broken("p50_us = { value = 16000", "min_us = { value = 16001, source = \"lambda-perf\" }\np50_us = { value = 16000"), @"profile `mine`, line 114: min_us is 16001, which is more than p50_us, 16000");
         insta::assert_snapshot!(broken("[errors.throttled]", "[[cold_starts]]\nwhat = \"boot\"\npart = \"platform\"\np50_us = { value = 7, source = \"stellar\" }\n\n[errors.throttled]"), @"profile `mine`, line 154: how long starts take in whole and without init follow from each other: keep one of them");
         insta::assert_snapshot!(broken("period_ms = { value = 20", "period_ms = { value = 0"), @"profile `mine`, line 108: a period has a length: write 100, Linux's own, or leave it out");
+        for (of, line) in [("day", 94), ("minute", 94)] {
+            let limit = format!("[limits.requests_per_{of}]\nvalue = 0\nsource = \"quotas\"\n\n[scaling]");
+            let told = broken("[scaling]", &limit);
+            assert!(
+                told.starts_with(&format!("profile `mine`, line {line}: with none nothing could ever run")),
+                "{told}"
+            );
+        }
         insta::assert_snapshot!(broken("[billing.provisioned]\n", "[billing.provisioned]\nidle_only = { value = true, source = \"pricing\" }\n"), @"profile `mine`, line 196: what serves is billed as any other, and there is a meter that counts it apart: keep one of them");
         insta::assert_snapshot!(broken("burst_window_ms = { value = 10000, source = \"scaling\" }\n", ""), @"profile `mine`, line 100: burst_instances needs burst_window_ms beside it");
     }

@@ -7,7 +7,7 @@ use super::{Profile, Sourced};
 use crate::{
     policy::{FixedTtl, Policy, RandomTtl, UntilEvicted},
     pool::{Limits, StartRate},
-    rate::Rate,
+    rate::{DailyCap, Rate},
 };
 
 impl Profile {
@@ -56,6 +56,12 @@ impl Profile {
         per_minute.map(rate).collect()
     }
 
+    /// How many invocations the provider lets all functions together have in a day, where it says so.
+    pub fn daily_cap(&self) -> Option<DailyCap> {
+        let most = self.limits.requests_per_day.as_ref()?;
+        Some(DailyCap { count: most.value, whose: self.name.as_str().into() })
+    }
+
     /// How long the provider keeps idle instances. Where that varies, times are drawn by `seed`.
     pub fn keep_alive(&self, seed: u64) -> Box<dyn Policy> {
         let time = |ms: u64| Duration::from_millis(ms);
@@ -94,6 +100,12 @@ mod tests {
         let free = "cloudflare-workers-free's rate limit, 1000 a minute";
         assert_eq!(told("cloudflare-workers-free"), [free]);
         assert_eq!(told("aws-lambda"), [""; 0]);
+        let daily = |name: &str| named(name).daily_cap().map(|cap| cap.to_string());
+        assert_eq!(
+            daily("cloudflare-workers-free").as_deref(),
+            Some("cloudflare-workers-free's 100000 requests a day")
+        );
+        assert_eq!(daily("cloudflare-workers"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
+use super::daily::{Daily, DailyCap, DailyNotice, Ran};
 use crate::{
     clock::Time,
     invocation::{ErrorKind, InvocationError},
@@ -75,13 +76,17 @@ pub struct Refused {
     pub function: Arc<str>,
     /// How many invocations.
     pub count: u64,
+    /// Whether they were too many for the day; else they came too soon.
+    pub is_daily: bool,
 }
 
 /// Rates, and how many invocations each has left.
 #[derive(Debug, Default)]
 pub struct Rates {
     buckets: Vec<Bucket>,
-    refused: BTreeMap<Arc<str>, u64>,
+    daily: Option<Daily>,
+    /// By function, and whether it was by the day.
+    refused: BTreeMap<(Arc<str>, bool), u64>,
 }
 
 #[derive(Debug)]
@@ -99,7 +104,13 @@ impl Rates {
             let parts = rate.per.as_nanos() * u128::from(rate.count);
             Bucket { rate, parts, filled: Time::EPOCH }
         };
-        Rates { buckets: rates.into_iter().map(full).collect(), refused: BTreeMap::new() }
+        Rates { buckets: rates.into_iter().map(full).collect(), daily: None, refused: BTreeMap::new() }
+    }
+
+    /// The same, and no more than so many a day.
+    #[must_use]
+    pub fn with_daily_cap(self, cap: DailyCap) -> Self {
+        Rates { daily: Some(Daily::new(cap)), ..self }
     }
 
     /// Whether an invocation may run: it takes a token of each limit that it is under, or none of any.
@@ -107,6 +118,10 @@ impl Rates {
     /// # Errors
     /// When there is none left: of which limit, and when the next one comes. It counts as refused then.
     pub fn admit(&mut self, now: Time, function: &Arc<str>) -> Result<(), InvocationError> {
+        if let Some(refusal) = self.daily.as_mut().and_then(|daily| daily.refusal(now)) {
+            *self.refused.entry((function.clone(), true)).or_default() += 1;
+            return Err(refusal);
+        }
         let is_of = |bucket: &Bucket| bucket.rate.function.as_ref().is_none_or(|own| own == function);
         let mut longest: Option<(Duration, &Rate)> = None;
         for bucket in self.buckets.iter_mut().filter(|bucket| is_of(bucket)) {
@@ -120,11 +135,14 @@ impl Rates {
             let ms = wait.as_nanos().div_ceil(1_000_000);
             let message =
                 format!("{rate}, is reached: the next invocation is admitted in {ms} ms, or raise it");
-            *self.refused.entry(function.clone()).or_default() += 1;
+            *self.refused.entry((function.clone(), false)).or_default() += 1;
             return Err(InvocationError::new(ErrorKind::RateLimited, message));
         }
         for bucket in self.buckets.iter_mut().filter(|bucket| is_of(bucket)) {
             bucket.parts -= bucket.token();
+        }
+        if let Some(daily) = &mut self.daily {
+            daily.take();
         }
         Ok(())
     }
@@ -133,17 +151,44 @@ impl Rates {
     pub fn next_in(&mut self, now: Time, function: &str) -> Duration {
         let of =
             self.buckets.iter_mut().filter(|b| b.rate.function.as_deref().is_none_or(|own| own == function));
-        of.map(|bucket| {
+        let waits = of.map(|bucket| {
             bucket.fill(now);
             bucket.next_in()
-        })
-        .max()
-        .unwrap_or_default()
+        });
+        waits.chain(self.daily.as_mut().map(|daily| daily.next_in(now))).max().unwrap_or_default()
     }
 
     /// What has been refused, by function.
     pub fn refused(&self) -> impl Iterator<Item = Refused> {
-        self.refused.iter().map(|(function, count)| Refused { function: function.clone(), count: *count })
+        self.refused.iter().map(|((function, is_daily), count)| Refused {
+            function: function.clone(),
+            count: *count,
+            is_daily: *is_daily,
+        })
+    }
+
+    /// Counts what ran before the session began, as far as it was today.
+    pub fn recall(&mut self, now: Time, ran: impl IntoIterator<Item = Ran>) {
+        if let Some(daily) = &mut self.daily {
+            ran.into_iter().for_each(|ran| daily.recall(now, ran));
+        }
+    }
+
+    /// What has run under a daily cap since this was last asked, for who keeps it.
+    pub fn take_unkept(&mut self) -> Vec<Ran> {
+        self.daily.as_mut().map(Daily::take_unkept).unwrap_or_default()
+    }
+
+    /// Takes back what could not be kept.
+    pub fn give_back_unkept(&mut self, ran: Vec<Ran>) {
+        if let Some(daily) = &mut self.daily {
+            daily.give_back_unkept(ran);
+        }
+    }
+
+    /// Whether the daily cap is near or reached, once a day each.
+    pub fn take_notice(&mut self) -> Option<DailyNotice> {
+        self.daily.as_mut()?.take_notice()
     }
 }
 
@@ -198,7 +243,7 @@ mod tests {
             "no more than a burst is kept"
         );
         let counted: Vec<_> = rates.refused().collect();
-        assert_eq!(counted, [Refused { function: f, count: 9 }]);
+        assert_eq!(counted, [Refused { function: f, count: 9, is_daily: false }]);
     }
 
     #[test]

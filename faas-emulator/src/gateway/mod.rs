@@ -237,7 +237,9 @@ impl Gateway {
         map.insert(headers::ERROR, HeaderValue::from_static(error.kind.as_str()));
         match error.kind {
             ErrorKind::Throttled => _ = map.insert(header::RETRY_AFTER, RETRY_AFTER),
-            ErrorKind::RateLimited => _ = map.insert(header::RETRY_AFTER, self.retry_after(&record.function)),
+            ErrorKind::RateLimited | ErrorKind::DailyCap => {
+                _ = map.insert(header::RETRY_AFTER, self.retry_after(&record.function));
+            }
             _ => {}
         }
         headers::ended(map, record, &self.meter.charge_of(record), None);

@@ -58,6 +58,7 @@ fn shape(errors: &Errors, kind: ErrorKind) -> Option<&ErrorShape> {
     match kind {
         ErrorKind::Throttled => errors.throttled.as_ref(),
         ErrorKind::RateLimited => errors.rate_limited.as_ref().or(errors.throttled.as_ref()),
+        ErrorKind::DailyCap => errors.daily_cap.as_ref().or(errors.throttled.as_ref()),
         ErrorKind::RequestTooLarge => errors.request_too_large.as_ref(),
         ErrorKind::ReplyTooLarge => errors.reply_too_large.as_ref().or(errors.failed.as_ref()),
         ErrorKind::TimedOut => errors.timed_out.as_ref(),
@@ -121,7 +122,7 @@ pub fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::ClientGone => StatusCode::BAD_REQUEST,
         ErrorKind::LoopDetected => StatusCode::LOOP_DETECTED,
-        ErrorKind::Throttled | ErrorKind::RateLimited | ErrorKind::BudgetExceeded => {
+        ErrorKind::Throttled | ErrorKind::RateLimited | ErrorKind::DailyCap | ErrorKind::BudgetExceeded => {
             StatusCode::TOO_MANY_REQUESTS
         }
         ErrorKind::NotFound => StatusCode::NOT_FOUND,

@@ -15,7 +15,7 @@ use faas_core::{
     invocation::{FunctionSpec, Record},
     limits,
     profile::Profile,
-    rate::{Rate, Rates, SharedRates},
+    rate::{DailyCap, Ran, Rate, Rates, SharedRates},
     transition::{Observer, Transition},
 };
 use parking_lot::Mutex;
@@ -56,11 +56,16 @@ impl Meter {
         self.budget.as_ref()
     }
 
-    /// The same with rates that refuse what comes too soon.
+    /// The same with rates that refuse what comes too soon, and what is too many for a day.
     #[must_use]
-    pub fn with_rates(self, rates: Vec<Rate>) -> Self {
-        let rates = (!rates.is_empty()).then(|| Arc::new(Mutex::new(Rates::new(rates))));
-        Meter { rates, ..self }
+    pub fn with_rates(self, rates: Vec<Rate>, daily: Option<DailyCap>) -> Self {
+        let is_limited = !rates.is_empty() || daily.is_some();
+        let rates = Rates::new(rates);
+        let rates = match daily {
+            Some(cap) => rates.with_daily_cap(cap),
+            None => rates,
+        };
+        Meter { rates: is_limited.then(|| Arc::new(Mutex::new(rates))), ..self }
     }
 
     /// The rates, for who keeps to them.
@@ -71,7 +76,8 @@ impl Meter {
     /// What the budget and the rates have refused, and what that would have cost, in words: a line each.
     pub fn refused(&self) -> Vec<String> {
         let told = |who: &str, function: &str, count: u64, usd: Option<Decimal>| {
-            let cost = usd.map_or_else(String::new, |usd| format!(": they would have cost ${usd:.9}"));
+            let cost = usd.filter(|usd| !usd.is_zero());
+            let cost = cost.map_or_else(String::new, |usd| format!(": they would have cost ${usd:.9}"));
             format!("{who} refused {count} invocations of `{function}`{cost}")
         };
         let mut lines = Vec::new();
@@ -87,7 +93,8 @@ impl Meter {
             lines.extend(refused.into_iter().map(|refused| {
                 let usd =
                     self.mean_usd(&refused.function).map(|usd| usd.saturating_mul(refused.count.into()));
-                told("the rate limit", &refused.function, refused.count, usd)
+                let who = if refused.is_daily { "the daily cap" } else { "the rate limit" };
+                told(who, &refused.function, refused.count, usd)
             }));
         }
         lines
@@ -161,6 +168,33 @@ impl Meter {
     pub fn recall(&self, now: Time, spent: Vec<Spent>) {
         let notices = self.budget.as_ref().map(|budget| budget.lock().recall(now, spent));
         self.tell(notices.unwrap_or_default());
+    }
+
+    /// Counts what ran in earlier sessions of the day.
+    pub fn recall_ran(&self, now: Time, ran: Vec<Ran>) {
+        if let Some(rates) = &self.rates {
+            rates.lock().recall(now, ran);
+            self.tell_of_the_day();
+        }
+    }
+
+    /// What has run under a daily cap since this was last asked.
+    pub fn take_unkept_ran(&self) -> Vec<Ran> {
+        self.rates.as_ref().map(|rates| rates.lock().take_unkept()).unwrap_or_default()
+    }
+
+    /// Takes back what could not be kept.
+    pub fn give_back_unkept_ran(&self, ran: Vec<Ran>) {
+        if let Some(rates) = &self.rates {
+            rates.lock().give_back_unkept(ran);
+        }
+    }
+
+    fn tell_of_the_day(&self) {
+        let notice = self.rates.as_ref().and_then(|rates| rates.lock().take_notice());
+        if let Some(notice) = notice {
+            self.console.say(Event::Notice(notice.to_string()));
+        }
     }
 
     /// What has been spent since this was last asked.
@@ -237,6 +271,7 @@ impl Meter {
         let (charge, total_usd) = self.books.lock().add(record);
         self.spent(record, charge.cost_usd);
         self.look_how_near(record);
+        self.tell_of_the_day();
         self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
     }
 }

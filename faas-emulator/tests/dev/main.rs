@@ -6,6 +6,7 @@ mod billing;
 mod browser;
 mod clients;
 mod commands;
+mod daily;
 mod events;
 mod hosts;
 mod mimicry;
