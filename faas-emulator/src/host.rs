@@ -20,6 +20,7 @@ use faas_core::{
     scheduler::{self, Deployment, Scheduler},
     transition::SharedObserver,
 };
+use http::HeaderName;
 
 use crate::{
     console::{Console, Format, event::Served},
@@ -33,6 +34,7 @@ use crate::{
     meter::Meter,
     mimicry::Mimicry,
     paths, profiles,
+    recording::Recorder,
     reload::release::{Planned, Release},
     trigger::cron::Crontab,
 };
@@ -58,6 +60,8 @@ pub struct Setup {
     pub rates: Vec<Rate>,
     /// In what it is as slow as the provider.
     pub mimicry: Mimicry,
+    /// Whether requests are recorded, and which headers of them beside the usual ones.
+    pub record: Option<Vec<HeaderName>>,
     /// What keeps instances warm; the profile's way when absent.
     pub policy: Option<PolicyKind>,
     /// How long before the clock calls a function an instance is started for it.
@@ -76,6 +80,7 @@ impl Setup {
             budget: None,
             rates: Vec::new(),
             mimicry: Mimicry::default(),
+            record: None,
             policy: None,
             warm_ahead: None,
         }
@@ -124,6 +129,7 @@ pub struct Host {
     cron: Arc<Crontab>,
     scale: Vec<Scale>,
     mimicry: Mimicry,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// An observer that can be in a struct that derives `Debug`.
@@ -178,7 +184,9 @@ impl Host {
             clock.clone(),
             observer.clone(),
         );
-        let gateway = Arc::new(gateway.with_cold_starts(setup.mimicry.always_cold));
+        let recorder = setup.record.map(|named| Arc::new(Recorder::new(named, clock.clone(), rng.u64(..))));
+        let gateway = gateway.with_cold_starts(setup.mimicry.always_cold).with_recorder(recorder.clone());
+        let gateway = Arc::new(gateway);
         let Setup { scale, mimicry, .. } = setup;
         let (cron, observer) = (Arc::new(Crontab::default()), Observing(observer));
         Ok(Arc::new(Host {
@@ -193,6 +201,7 @@ impl Host {
             cron,
             scale,
             mimicry,
+            recorder,
         }))
     }
 
@@ -229,6 +238,11 @@ impl Host {
     /// Whom the clock calls.
     pub fn cron(&self) -> &Arc<Crontab> {
         &self.cron
+    }
+
+    /// What records requests, if anything does.
+    pub fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
     }
 
     /// What has been used, and what it costs.

@@ -2,6 +2,7 @@
 //!
 //! - The session itself, for `faas bill`.
 //! - What functions have cost by day, for budgets of a day or a month.
+//! - What was recorded of requests, for `faas tune`.
 //! - How many invocations ran today, for a provider's daily cap.
 //!
 //! Writes files that are whole or not there, off the async workers, and only when something has changed. Counts nothing
@@ -64,8 +65,27 @@ impl Keeper {
     /// Keeps it now, if it has changed.
     ///
     /// # Errors
-    /// When it cannot be written. What was spent is kept the next time.
+    /// When it cannot be written. What was spent, and what was recorded, is kept the next time.
     pub async fn keep(&mut self) -> Result<(), Error> {
+        let session = self.keep_session().await;
+        session.and(self.keep_recordings().await)
+    }
+
+    async fn keep_recordings(&self) -> Result<(), Error> {
+        let Some(recorder) = self.host.recorder() else { return Ok(()) };
+        let recordings = recorder.take_unkept();
+        if recordings.is_empty() {
+            return Ok(());
+        }
+        let functions: Vec<Arc<str>> = recordings.iter().map(|(function, _)| function.clone()).collect();
+        let project = self.project.clone();
+        let kept = crate::commands::blocking(move || {
+            recordings.iter().try_for_each(|(function, of)| paths::keep_recording(&project, function, of))
+        });
+        kept.await.inspect_err(|_| recorder.give_back_unkept(functions))
+    }
+
+    async fn keep_session(&mut self) -> Result<(), Error> {
         let meter = self.host.meter();
         let invocations = meter.invocations();
         if self.kept == Some(invocations) && !meter.has_standby() {

@@ -11,7 +11,7 @@
 //! - [`trigger`]: the outside world. [`gateway`]: HTTP to invocations and back.
 //! - [`host`]: what is served: settings, routes, deployments. [`meter`]: what it costs. [`profiles`]: whose rules;
 //!   [`mimicry`]: and how slow they are. [`events`]: what nobody waits for: written down, delivered later.
-//! - [`keeping`]: what of a session outlives the process.
+//! - [`keeping`]: what of a session outlives the process. [`recording`]: what functions are asked, for `faas tune`.
 //! - [`reload`]: from saved source to served function.
 //! - [`console`]: what is said meanwhile.
 //!
@@ -29,6 +29,7 @@ pub mod meter;
 pub mod mimicry;
 pub mod paths;
 pub mod profiles;
+pub mod recording;
 pub mod reload;
 pub mod trigger;
 

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{
     error::Error,
     meter::session::Session,
+    recording::{self, Recording},
     reload::project::{ModuleFiles, Project},
     trigger::tls,
 };
@@ -86,11 +87,60 @@ pub fn keep_session(project: &Project, session: &Session) -> Result<(), Error> {
     })
 }
 
+/// Where the recorded requests of a project's function are.
+fn recording_file(project: &Project, function: &str) -> Option<PathBuf> {
+    let file = file(project, "recorded", "jsonl")?;
+    let stem = file.file_stem()?.to_string_lossy().into_owned();
+    Some(file.with_file_name(format!("{stem}-{function}.jsonl")))
+}
+
+/// Keeps what was recorded of a function in place of what an earlier session has.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep_recording(project: &Project, function: &str, recording: &Recording) -> Result<(), Error> {
+    let Some(file) = recording_file(project, function) else { return Ok(()) };
+    write_text(&file, recording::render(function, recording).as_bytes()).map_err(|why| {
+        Error::failed(format!(
+            "what was recorded of `{function}` cannot be kept in {}: {why}",
+            file.display()
+        ))
+    })
+}
+
+/// What was recorded of a function last.
+///
+/// # Errors
+/// When that was written and cannot be read.
+pub fn recording(project: &Project, function: &str) -> Result<Option<Recording>, Error> {
+    let Some(file) = recording_file(project, function) else { return Ok(None) };
+    let wrong = |why: &dyn std::fmt::Display| {
+        Error::bad_input(format!(
+            "what was recorded of `{function}` cannot be read from {}: {why}\nMend the file, or delete it, and record again.",
+            file.display()
+        ))
+    };
+    match std::fs::read_to_string(&file) {
+        Ok(text) => recording::parse(function, &text).map(Some).map_err(|why| wrong(&why)),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(wrong(&why)),
+    }
+}
+
 /// Writes a file so that whoever reads it finds all of it, or what was there before.
 fn write_whole(file: &Path, content: &impl Serialize) -> std::io::Result<()> {
+    write_text(file, &serde_json::to_vec(content)?)
+}
+
+/// The same of any text. What is written is its owner's alone to read, where files have owners.
+fn write_text(file: &Path, text: &[u8]) -> std::io::Result<()> {
     file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     let new = file.with_extension(format!("{}.new", std::process::id()));
-    std::fs::write(&new, serde_json::to_vec(content)?)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::io::Write::write_all(&mut options.open(&new)?, text)?;
     std::fs::rename(&new, file)
 }
 

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use ::http::HeaderName;
 use faas_core::{
     budget::{Budget, Cap},
     policy::PolicyKind,
@@ -75,6 +76,13 @@ pub struct Options {
     /// How often functions may be invoked, in all or one of them: 100/s, 1000/m, hello=5/s; what comes sooner gets 429
     #[arg(long, value_name = "[NAME=]N/s|m")]
     rate: Vec<Rate>,
+    /// Record a sample of what functions are asked, for `faas tune`: path, query and body whole, and headers but those that
+    /// say who asks
+    #[arg(long)]
+    record: bool,
+    /// Record this header of requests too; several may be given
+    #[arg(long, value_name = "NAME", requires = "record")]
+    record_header: Vec<HeaderName>,
     #[command(flatten)]
     mimicry: mimicry::Options,
     /// How many of a function's instances are kept ready whether it is called or not, and paid for: AWS Lambda's provisioned
@@ -137,6 +145,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         scale: options.scale(),
         budget: options.budget(),
         rates: options.rate.clone(),
+        record: options.record.then(|| options.record_header.clone()),
         mimicry: options.mimicry.chosen(&mut fastrand::Rng::new()),
         warm_ahead: options.warm_ahead,
         policy: options.policy,
@@ -168,6 +177,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         None => None,
     };
     host.mimics().into_iter().for_each(|told| console.say(Event::Notice(told)));
+    host.recorder().into_iter().for_each(|recorder| console.say(Event::Notice(recorder.told())));
     if !addr.ip().is_loopback() {
         console.say(Event::Notice(format!("{addr} can be reached from other machines")));
     }
@@ -245,6 +255,8 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     }
     host.meter().refused().into_iter().for_each(|told| console.say(Event::Notice(told)));
     host.meter().came_near().into_iter().for_each(|told| console.say(Event::Notice(told)));
+    let recorded = host.recorder().map(|recorder| recorder.summary()).unwrap_or_default();
+    recorded.into_iter().for_each(|told| console.say(Event::Notice(told)));
     console.say(Event::Bill(host.meter().bill(clock.now())));
     Ok(code)
 }

@@ -41,7 +41,7 @@ use faas_core::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Empty, Full};
-use tower::{Service as _, util::MapRequest};
+use tower::{Layer as _, Service as _, util::MapRequest};
 
 use self::{
     body::ReplyBody,
@@ -49,7 +49,10 @@ use self::{
     routes::{Endpoint, Found, OWN_PREFIX, Routes},
     status::Speaks,
 };
-use crate::meter::Meter;
+use crate::{
+    meter::Meter,
+    recording::{RecordLayer, Recorder},
+};
 
 /// Where `faas bill` finds what the session has used until now.
 pub const BILL_PATH: &str = "/_faas/bill";
@@ -68,7 +71,7 @@ pub struct Gateway {
     ids: Ids,
     meter: Arc<Meter>,
     speaks: Speaks,
-    /// What stands before the scheduler, if anything does: rates and budgets.
+    /// What stands before the scheduler, if anything does: a recorder, rates and budgets.
     guards: Option<Stack>,
     always_cold: bool,
     clock: SharedClock,
@@ -111,6 +114,14 @@ impl Gateway {
     #[must_use]
     pub fn with_cold_starts(self, always: bool) -> Self {
         Gateway { always_cold: always, ..self }
+    }
+
+    /// The same, and requests are recorded if there is a recorder.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Option<Arc<Recorder>>) -> Self {
+        let Some(recorder) = recorder else { return self };
+        let inner = self.guards.unwrap_or_else(|| stack::assemble((), self.scheduler.clone()));
+        Gateway { guards: Some(Stack::new(RecordLayer(recorder).layer(inner))), ..self }
     }
 
     /// What requests go through to a function, for those that are nobody's: rates, budgets, the scheduler.

@@ -12,6 +12,7 @@ mod hosts;
 mod mimicry;
 mod misbehaving;
 mod profiles;
+mod recording;
 mod reloading;
 mod serving;
 mod standby;

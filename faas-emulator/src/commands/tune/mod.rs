@@ -3,9 +3,11 @@
 //!
 //! ```text
 //! steps    which memories            run    the function, really, with each
+//! events   what it is asked
 //! verdict  what follows from that    table  for people and programs    plot  for the eye
 //! ```
 
+mod events;
 mod plot;
 mod run;
 mod steps;
@@ -14,15 +16,15 @@ mod verdict;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
-use faas_core::sandbox::wasmer::Tier;
+use faas_core::{abi::manifest::is_name, sandbox::wasmer::Tier};
 
-use self::{run::Trial, verdict::Tuned};
+use self::{events::Events, run::Trial, verdict::Tuned};
 use super::{estimate::Format, plot::Target};
 use crate::{
     console::{self, event::Event},
     error::Error,
     host::{DEFAULT_PROFILE, Host, Setup},
-    profiles,
+    paths,
     reload::{load::LoadError, project},
 };
 
@@ -35,12 +37,12 @@ pub struct Options {
     #[arg(long)]
     path: Option<PathBuf>,
     /// An event to send: text, @FILE, or @- for standard input; of a file that ends in .jsonl each line is one. Several are
-    /// sent in turn
+    /// sent in turn. What `faas dev --record` has recorded when absent
     #[arg(long, value_name = "DATA")]
     data: Vec<String>,
-    /// How many requests are measured with each memory
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    requests: u32,
+    /// How many requests are measured with each memory; 20, or as many as were recorded, when absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    requests: Option<u32>,
     /// Whose memory, CPUs and prices
     #[arg(long = "as", value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
     profile: String,
@@ -61,12 +63,21 @@ pub struct Options {
 /// When there is no such function, or it cannot be built, or does not have such memory under this profile.
 pub async fn run(options: Options) -> Result<ExitCode, Error> {
     let plot = options.plot.as_deref().map(Target::new).transpose()?;
-    let events = run::events(&options.data)?;
+    let given = events::given(&options.data)?;
     let path = options.path.clone();
     // the answer alone goes to standard output: what the build says is for the person who waits
     let setup = Setup::new(options.profile.clone(), console::Format::Text, Box::new(anstream::stderr()));
     let host = Host::new(setup)?;
-    let project = super::blocking(move || project::find(path.as_deref())).await?;
+    let (project, name) =
+        (super::blocking(move || project::find(path.as_deref())).await?, options.name.clone());
+    let recorded = match given.as_slice() {
+        [] if is_name(&name) => {
+            let of = project.clone();
+            super::blocking(move || paths::recording(&of, &name)).await?
+        }
+        _ => None,
+    };
+    let events = Events::of(given, recorded);
     let loader = super::loader(&host, project);
     let console = host.console().clone();
     loader.prepare(&|text| console.say(Event::Notice(text.into()))).await?;
@@ -82,27 +93,26 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
         let (name, names) = (&options.name, names.join(", "));
         return Err(Error::bad_input(format!("there is no function `{name}`\nThere are: {names}.")));
     };
-    let profile = profiles::find(&options.profile)?;
+    let profile = host.profile();
     let memories = match options.memory_mb.as_slice() {
-        [] => steps::of(&profile),
+        [] => steps::of(profile),
         chosen => chosen.to_vec(),
     };
     let mut trials = memories
         .into_iter()
-        .map(|memory_mib| Trial::new(&profile, entry, module, memory_mib, host.clock()))
+        .map(|memory_mib| Trial::new(profile, entry, module, memory_mib, host.clock()))
         .collect::<Result<Vec<_>, _>>()?;
     // the first of each is cold, and not measured
-    for n in 0..=options.requests as usize {
-        let event = events.get(n % events.len().max(1));
+    for n in 0..=options.requests.unwrap_or_else(|| events.requests()) as usize {
         for trial in &mut trials {
-            trial.once(event).await?;
+            trial.once(n, &events).await?;
         }
     }
     let mut runs = Vec::new();
     for trial in trials {
         runs.push(trial.end().await);
     }
-    let tuned = Tuned::of(&options.name, &profile, runs);
+    let tuned = Tuned::of(&options.name, profile, events, runs);
     let text = match options.format {
         Format::Table => table::text(&tuned),
         Format::Json => format!("{}\n", table::json(&tuned)),

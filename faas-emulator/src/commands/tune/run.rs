@@ -7,21 +7,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use faas_core::{
-    abi::manifest::{Entry, Kind},
+    abi::manifest::Entry,
     clock::SharedClock,
-    invocation::{CpuShare, End, FunctionSpec, Invocation, Record, ReplyBody, RequestBody, Start, Tally},
+    invocation::{CpuShare, End, FunctionSpec, Invocation, Record, ReplyBody, Start, Tally},
     profile::Profile,
     sandbox::wasmer::Module,
     scheduler::{Config, Deployment, Scheduler},
     transition::{Observer, Transition},
 };
-use http::{Request, header};
-use http_body_util::{BodyExt as _, Full};
 use parking_lot::Mutex;
 use tower::Service as _;
 
+use super::events::Events;
 use crate::error::Error;
 
 const WHOLE: CpuShare = CpuShare { milli_vcpus: 1000, period: Duration::from_millis(100), is_computed: true };
@@ -69,14 +67,14 @@ impl<'a> Trial<'a> {
     }
 
     /// One invocation, and what came of it. Nothing after one that failed.
-    pub(super) async fn once(&mut self, event: Option<&Bytes>) -> Result<(), Error> {
+    pub(super) async fn once(&mut self, n: usize, events: &Events) -> Result<(), Error> {
         if self.run.failed.is_some() {
             return Ok(());
         }
         let id: Arc<str> = format!("tune-{}-{}", self.run.memory_mib, self.run.records.len()).into();
         let name = self.spec.name.clone();
         let tally = Tally::open(id, name.clone(), self.clock.clone(), self.ended.clone());
-        let request = self.request(event)?;
+        let request = events.request(n, self.entry)?;
         let invocation = Invocation { function: name, request, force_cold: false, tally };
         // of one that failed, its record says why
         let body = self.scheduler.call(invocation).await.ok().map(|reply| reply.response.into_body());
@@ -86,7 +84,7 @@ impl<'a> Trial<'a> {
         let Some(record) = self.ended.0.lock().take() else {
             return Err(Error::failed("an invocation ended without a word: please report this as a bug"));
         };
-        match failure(&record) {
+        match failure(&record, events.hint()) {
             Some(why) => self.run.failed = Some((Box::new(record), why)),
             None => self.run.records.push(record),
         }
@@ -97,26 +95,6 @@ impl<'a> Trial<'a> {
     pub(super) async fn end(self) -> Run {
         self.scheduler.shutdown().await;
         self.run
-    }
-
-    /// As `faas invoke` asks.
-    fn request(&self, event: Option<&Bytes>) -> Result<Request<RequestBody>, Error> {
-        let data = match (event, self.entry.kind) {
-            (Some(event), _) => Some(event.clone()),
-            (None, Kind::Event) => Some(Bytes::from_static(b"null")),
-            (None, Kind::Http | Kind::Service) => None,
-        };
-        let mut request = Request::builder()
-            .method(if data.is_some() { "POST" } else { "GET" })
-            .uri("/")
-            .header(header::HOST, "localhost");
-        if let Some(data) = &data {
-            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok();
-            let kind = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
-            request = request.header(header::CONTENT_TYPE, kind);
-        }
-        let body = Full::from(data.unwrap_or_default()).map_err(|never| match never {}).boxed_unsync();
-        request.body(body).map_err(|why| Error::failed(format!("the event cannot be sent: {why}")))
     }
 }
 
@@ -133,14 +111,14 @@ impl Observer for Ended {
 }
 
 /// Why an invocation is none to tune by, if so.
-fn failure(record: &Record) -> Option<String> {
+fn failure(record: &Record, hint: &str) -> Option<String> {
     match &record.end {
         End::Failed(error) => Some(error.message.clone()),
         End::Cancelled => Some("it was given up".to_owned()),
         End::Replied { status, is_fault }
             if *is_fault || status.is_client_error() || status.is_server_error() =>
         {
-            Some(format!("it replied {status}: is the event (--data) one that it knows?"))
+            Some(format!("it replied {status}: {hint}"))
         }
         End::Replied { .. } => None,
     }
@@ -152,35 +130,5 @@ impl Run {
         let warm: Vec<&Record> =
             self.records.iter().filter(|record| record.start == Some(Start::Warm)).collect();
         if warm.is_empty() { self.records.iter().collect() } else { warm }
-    }
-}
-
-/// What to send, in turn. Nothing: a GET, or `null` to a function of an event.
-pub(super) fn events(data: &[String]) -> Result<Vec<Bytes>, Error> {
-    let mut events = Vec::new();
-    for data in data {
-        let bytes = super::super::invoke::read(data)?;
-        let is_lines = data.starts_with('@') && [".jsonl", ".ndjson"].iter().any(|end| data.ends_with(end));
-        if !is_lines {
-            events.push(bytes);
-            continue;
-        }
-        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        events.extend(lines.filter(|line| !line.is_empty()).map(|line| bytes.slice_ref(line)));
-    }
-    Ok(events)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_of_lines_is_an_event_a_line() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let file = dir.path().join("events.jsonl");
-        std::fs::write(&file, "{\"n\":1}\n\n  {\"n\":2}\r\n").expect("it can be written");
-        let events = events(&["7".into(), format!("@{}", file.display())]).expect("they can be read");
-        assert_eq!(events, [&b"7"[..], b"{\"n\":1}", b"{\"n\":2}"]);
     }
 }

@@ -16,7 +16,11 @@ pub(super) fn text(tuned: &Tuned) -> String {
     if let Some(requests) = requests {
         text += &format!(": medians of {requests} requests with each memory, starts not counted");
     }
-    text += "\n\n";
+    text.push('\n');
+    if let Some(told) = tuned.events.told() {
+        text += &format!("{told}\n");
+    }
+    text.push('\n');
     let head = ["memory", "CPU", "CPU time", "duration", "billed", "used", "a million", ""];
     let mut rows = vec![head.map(String::from)];
     rows.extend(tuned.tries.iter().map(|one| row(tuned, one)));
@@ -108,6 +112,7 @@ pub(super) fn json(tuned: &Tuned) -> Value {
     json!({
         "function": tuned.function,
         "profile": tuned.profile,
+        "events": tuned.events.json(),
         "cpu_share": if tuned.is_shared { "computed" } else { "none" },
         "memories": tries.collect::<Vec<_>>(),
         "cheapest_mib": tuned.cheapest,

@@ -5,12 +5,14 @@ use std::time::Duration;
 use faas_core::{invocation::ErrorKind, profile::Profile};
 use rust_decimal::Decimal;
 
-use super::run::Run;
+use super::{events::Events, run::Run};
 
 /// A function, measured with each memory.
 pub(super) struct Tuned {
     pub(super) function: String,
     pub(super) profile: String,
+    /// What it was asked.
+    pub(super) events: Events,
     /// Whether a share of a CPU was computed for any of them.
     pub(super) is_shared: bool,
     pub(super) tries: Vec<Try>,
@@ -56,7 +58,7 @@ pub(super) struct Figures {
 }
 
 impl Tuned {
-    pub(super) fn of(function: &str, profile: &Profile, runs: Vec<Run>) -> Self {
+    pub(super) fn of(function: &str, profile: &Profile, events: Events, runs: Vec<Run>) -> Self {
         let is_shared = runs.iter().any(|run| profile.cpu_share(run.memory_mib).is_some());
         let tries: Vec<Try> = runs.into_iter().map(|run| Try::of(profile, run)).collect();
         let enough = || tries.iter().filter_map(|one| Some((one.memory_mib, one.figures()?)));
@@ -69,6 +71,7 @@ impl Tuned {
         Tuned {
             function: function.to_owned(),
             profile: profile.name.clone(),
+            events,
             is_shared,
             cheapest: cheapest.map(|(mib, _)| mib),
             fastest_per_dollar: fastest.map(|(mib, _)| mib),
@@ -178,7 +181,12 @@ pub(super) mod tests {
             run(1769, [10, 10, 10]),
             run(3538, [10, 10, 10]),
         ];
-        Tuned::of("f", &Profile::named("aws-lambda").expect("built in"), runs)
+        Tuned::of(
+            "f",
+            &Profile::named("aws-lambda").expect("built in"),
+            Events::Given(vec!["7".into()]),
+            runs,
+        )
     }
 
     #[test]
@@ -196,7 +204,8 @@ pub(super) mod tests {
     fn where_nothing_is_enough_nothing_is_recommended() {
         let mut runs = vec![run(128, [1, 1, 1])];
         runs[0].failed = Some((Box::new(runs[0].records[0].clone()), "it replied 500".into()));
-        let tuned = Tuned::of("f", &Profile::named("aws-lambda").expect("built in"), runs);
+        let aws = Profile::named("aws-lambda").expect("built in");
+        let tuned = Tuned::of("f", &aws, Events::Nothing, runs);
         assert_eq!((tuned.cheapest, tuned.fastest_per_dollar), (None, None));
     }
 }
