@@ -148,6 +148,19 @@ impl Quantities {
         self
     }
 
+    /// Whether a decimal holds each count, so that all of it can be priced exactly: below 2^96.
+    ///
+    /// ```
+    /// use faas_core::billing::{Measure, Quantities};
+    ///
+    /// let used = |count| Quantities::default().with(Measure::MemoryTime, count);
+    /// assert!(used((1 << 96) - 1).is_exact());
+    /// assert!(!used(1 << 96).is_exact());
+    /// ```
+    pub fn is_exact(&self) -> bool {
+        self.0.iter().all(|count| *count < 1 << 96)
+    }
+
     /// Requests.
     pub fn requests(&self) -> u128 {
         self.get(Measure::Requests)

@@ -48,6 +48,8 @@ enum Command {
     /// Print the bill of the last or running session, and check it against a baseline
     Bill(bill::Options),
     /// Price use that you state, without running anything
+    #[command(allow_negative_numbers = true)]
+    // to say of one that it is one, where it would be no option
     Estimate(Box<estimate::Options>),
     /// List providers' profiles, or print one with its sources
     Profiles(profiles::Options),

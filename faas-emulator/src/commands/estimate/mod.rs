@@ -12,7 +12,7 @@ pub use options::{Arch, Format, Options};
 pub(super) use render::{columns, line_value, table as invoice_table};
 
 use faas_core::{
-    billing::{Compared, Stated, compare},
+    billing::{Compared, Estimate, Stated, compare},
     profile::Profile,
 };
 
@@ -46,7 +46,8 @@ fn answer(options: &Options) -> Result<(String, Vec<String>), Error> {
         stated.memory_mib = profile.limits.memory_mib.default.value;
     }
     let estimate = profile.estimate(&stated, options.allowances());
-    if estimate.invoice.lines.is_empty() {
+    exact(&profile, &estimate)?;
+    if estimate.invoice.lines.is_empty() && !options.has_requests() {
         return Err(Error::bad_input(
             "there is nothing to price: state --requests with --duration-ms and --memory-mb, or what services do",
         ));
@@ -69,12 +70,25 @@ fn compared(options: &Options, stated: &Stated) -> Result<(String, Vec<String>),
         options.check(&Stated { named: Default::default(), ..stated.clone() }, profile)?;
     }
     let all: Vec<Compared> = compare(all, stated, options.allowances());
+    all.iter().try_for_each(|one| exact(&one.profile, &one.estimate))?;
     let notices = all.iter().flat_map(|one| one.estimate.notices.clone()).collect();
     let text = match options.format {
         Format::Table => render::comparison(&all),
         Format::Json => render::comparison_json(&all),
     };
     Ok((text, notices))
+}
+
+/// Refuses what can only be priced roughly.
+fn exact(profile: &Profile, estimate: &Estimate) -> Result<(), Error> {
+    if estimate.month.functions.is_exact() {
+        return Ok(());
+    }
+    Err(Error::bad_input(format!(
+        "this is more than can be counted exactly under `{}`: state a tenth of the requests, or less, and take the answer ten \
+         times",
+        profile.name
+    )))
 }
 
 fn without_plan(mut profile: Profile, is_paid: bool) -> Profile {

@@ -4,9 +4,9 @@ use faas_core::{
     billing::{Allowances, Messages, Provisioned, Snapshots, Stated},
     profile::{Counts, Profile},
 };
-use rust_decimal::{Decimal, prelude::ToPrimitive as _};
+use rust_decimal::Decimal;
 
-use super::number::{decimal, named, time, whole};
+use super::number::{decimal, named, pieces, time, whole};
 use crate::error::Error;
 
 const MS: u64 = 1_000_000;
@@ -55,8 +55,8 @@ pub struct Options {
     pub(super) format: Format,
 
     /// Requests in the month
-    #[arg(long, value_name = "N", value_parser = whole, default_value = "0", help_heading = "Requests")]
-    requests: u64,
+    #[arg(long, value_name = "N", value_parser = whole, help_heading = "Requests")]
+    requests: Option<u64>,
     /// How long each takes, in milliseconds; rounded as the provider rounds each
     #[arg(long, value_name = "MS", value_parser = decimal, help_heading = "Requests")]
     duration_ms: Option<Decimal>,
@@ -165,19 +165,43 @@ impl Options {
         if self.no_free_tier { Allowances::UsedUp } else { Allowances::Applied }
     }
 
+    /// Whether they state how many requests there are, be it none.
+    pub(super) fn has_requests(&self) -> bool {
+        self.requests.is_some()
+    }
+
     /// The use that they state. Memory is 0 if it is left open.
     pub(super) fn stated(&self) -> Result<Stated, Error> {
-        let requests = self.requests.checked_sub(self.static_requests).ok_or_else(|| {
-            Error::bad_input(format!(
-                "{} of {} requests cannot be for static assets: --requests counts those too",
-                self.static_requests, self.requests
-            ))
-        })?;
-        let mib = |mb: u64| u32::try_from(mb).map_err(|_| Error::bad_input(format!("{mb} MB are too many")));
-        let bytes = |amount: Decimal, unit: u64| {
-            amount.saturating_mul(unit.into()).ceil().to_u64().unwrap_or(u64::MAX)
+        let all = self.requests.unwrap_or(0);
+        let part = |part: u64, how: &str| {
+            all.checked_sub(part).ok_or_else(|| {
+                Error::bad_input(format!(
+                    "{part} of {all} requests cannot {how}: --requests counts those too"
+                ))
+            })
         };
-        let duration = self.duration_ms.or(self.cpu_ms).map_or_else(Default::default, |ms| time(ms, MS));
+        let requests = part(self.static_requests, "be for static assets")?;
+        part(self.cold_starts, "start an instance")?;
+        if self.memory_mb == Some(0) {
+            return Err(Error::bad_input(
+                "--memory-mb 0 is no memory: leave it out for the profile's default",
+            ));
+        }
+        if self.vcpus.is_some_and(|n| n.is_zero()) {
+            return Err(Error::bad_input("--vcpus 0 is no CPU: leave it out for the profile's"));
+        }
+        let within = |given: Option<Decimal>, option: &str, most: u32| {
+            given.filter(|given| *given > most.into()).map_or(Ok(()), |given| {
+                Err(Error::bad_input(format!("{option} {given} is more than a month has: {most} at most")))
+            })
+        };
+        within(self.provisioned_hours, "--provisioned-hours", 744)?;
+        within(self.snapstart_days, "--snapstart-days", 31)?;
+        let mib = |mb: u64| u32::try_from(mb).map_err(|_| Error::bad_input(format!("{mb} MB are too many")));
+        let bytes =
+            |amount: Option<Decimal>, unit: u64| amount.map(|amount| pieces(amount, unit)).transpose();
+        let ms = |amount: Option<Decimal>| amount.map(|ms| time(ms, MS)).transpose();
+        let duration = ms(self.duration_ms.or(self.cpu_ms))?.unwrap_or_default();
         let services = [
             (Counts::QueueOperations, self.queue_operations),
             (Counts::StorageGbMonths, self.storage_gb),
@@ -188,31 +212,35 @@ impl Options {
             (Counts::RowsRead, self.rows_read),
             (Counts::RowsWritten, self.rows_written),
         ];
+        let kept = time(self.provisioned_hours.unwrap_or_default(), HOUR)?;
+        let provisioned_duration = ms(self.provisioned_duration_ms)?.unwrap_or(duration);
         let provisioned = self.provisioned.map(|instances| Provisioned {
             instances,
-            time: time(self.provisioned_hours.unwrap_or_default(), HOUR),
+            time: kept,
             requests: self.provisioned_requests,
-            duration: self.provisioned_duration_ms.map_or(duration, |ms| time(ms, MS)),
+            duration: provisioned_duration,
         });
-        let snapshots = self.snapstart_days.map(|days| Snapshots {
+        let kept = time(self.snapstart_days.unwrap_or_default(), 24 * HOUR)?;
+        let snapshots = self.snapstart_days.map(|_| Snapshots {
             versions: self.snapstart_versions,
-            kept: time(days, 24 * HOUR),
+            kept,
             restores: self.restores,
         });
-        let messages =
-            self.queue_messages.map(|count| Messages { count, bytes: bytes(self.queue_message_kb, 1000) });
+        let message_bytes = pieces(self.queue_message_kb, 1000)?;
+        let messages = self.queue_messages.map(|count| Messages { count, bytes: message_bytes });
+        let milli_vcpus = bytes(self.vcpus, 1000)?;
         Ok(Stated {
             requests,
             duration,
-            cpu: self.cpu_ms.map(|ms| time(ms, MS)),
+            cpu: ms(self.cpu_ms)?,
             memory_mib: mib(self.memory_mb.unwrap_or(0))?,
-            milli_vcpus: self.vcpus.map(|n| u32::try_from(bytes(n, 1000)).unwrap_or(u32::MAX)),
+            milli_vcpus: milli_vcpus.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             scratch_mib: mib(self.ephemeral_mb)?,
-            streamed_bytes: self.stream_mb.map_or(0, |mb| bytes(mb, 1 << 20)),
-            event_bytes: self.event_kb.map(|kb| bytes(kb, 1024)),
-            egress_bytes: self.egress_gb.map_or(0, |gb| bytes(gb, 1 << 30)).into(),
+            streamed_bytes: bytes(self.stream_mb, 1 << 20)?.unwrap_or(0),
+            event_bytes: bytes(self.event_kb, 1024)?,
+            egress_bytes: bytes(self.egress_gb, 1 << 30)?.unwrap_or(0).into(),
             cold_starts: self.cold_starts,
-            init: self.init_ms.map_or_else(Default::default, |ms| time(ms, MS)),
+            init: ms(self.init_ms)?.unwrap_or_default(),
             concurrency: self.concurrency,
             provisioned,
             snapshots,

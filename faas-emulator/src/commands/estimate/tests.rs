@@ -2,6 +2,8 @@
 
 use clap::Parser as _;
 
+use rust_decimal::Decimal;
+
 use super::*;
 
 #[derive(Debug, clap::Parser)]
@@ -186,6 +188,89 @@ fn profiles_are_compared_with_servers() {
     `vercel-fluid` does not allow 512 MiB of memory: 2048 at least
     `own`: 2 of 2 vCPUs and 4096 MiB for 50 requests a second at the peak
     ");
+}
+
+#[test]
+fn servers_that_pay_are_those_that_are_enough() {
+    let pay_from = |words: &str| {
+        let compared = json(&format!("--compare --requests 15M {words}"));
+        let mut all = compared["profiles"].as_array().expect("profiles").iter();
+        let aws = all.find(|one| one["profile"] == "aws-lambda").expect("aws-lambda");
+        aws["break_even_requests"].as_str().map(str::to_owned)
+    };
+    // who computes all the time fills a server before it costs as much
+    assert_eq!(pay_from("--duration-ms 123.4 --memory-mb 512"), None);
+    for words in [
+        "--duration-ms 123.4 --memory-mb 512 --cpu-ms 10",
+        "--duration-ms 1000 --memory-mb 1024 --cpu-ms 100",
+        "--duration-ms 40 --memory-mb 2048 --cpu-ms 30",
+    ] {
+        let pay_from = pay_from(words).expect("servers pay at some time");
+        let cost = |profile: &str, requests: &str| -> Decimal {
+            total(&format!("--as {profile} --requests {requests} {words}")).parse().expect("dollars")
+        };
+        assert!(cost("aws-lambda", &pay_from) >= cost("own", &pay_from), "{words}: {pay_from}");
+        let one_less = (pay_from.parse::<u64>().expect("a number") - 1).to_string();
+        assert!(cost("aws-lambda", &one_less) < cost("own", &one_less), "{words}: {one_less}");
+    }
+}
+
+#[test]
+fn no_requests_cost_nothing_but_the_plan() {
+    assert_eq!(total("--requests 0 --duration-ms 5 --memory-mb 128"), "0.00");
+    assert_eq!(total("--as cloudflare-workers --requests 0"), "5.00");
+    insta::assert_snapshot!(run("--requests 0").expect("priced").0, @"
+    aws-lambda: AWS Lambda, x86_64, US East (N. Virginia)
+
+           billed  included    $ each     $
+    total                              0.00
+    ");
+}
+
+#[test]
+fn what_cannot_be_counted_exactly_is_not_priced() {
+    let told = |words: &str| run(words).expect_err(words).to_string();
+    let long = "--duration-ms 900000 --memory-mb 10240";
+    assert_eq!(total(&format!("--requests 1000B {long} --no-free-tier")), "120000834999.20");
+    insta::assert_snapshot!(
+        [
+            told(&format!("--requests 10000B {long}")),
+            told("--as cloudflare-workers --requests 1000000000B --cpu-ms 300000"),
+            told("--requests 1 --duration-ms 100000000000000"),
+            told("--requests 1 --duration-ms 1 --egress-gb 99999999999999999"),
+            told("--compare --requests 10000B --duration-ms 900000 --memory-mb 10240"),
+        ]
+        .join("\n"),
+        @"
+    this is more than can be counted exactly under `aws-lambda`: state a tenth of the requests, or less, and take the answer ten times
+    this is more than can be counted exactly under `cloudflare-workers`: state a tenth of the requests, or less, and take the answer ten times
+    100000000000000 is too large to be counted exactly
+    99999999999999999 is too large to be counted exactly
+    this is more than can be counted exactly under `cloudflare-workers-free`: state a tenth of the requests, or less, and take the answer ten times
+    "
+    );
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let told = |words: &str| run(words).expect_err(words).to_string();
+    insta::assert_snapshot!(
+        [
+            told("--requests 5 --duration-ms 1 --cold-starts 6 --init-ms 1"),
+            told("--requests 5 --duration-ms 1 --memory-mb 0"),
+            told("--requests 5 --duration-ms 1 --vcpus 0"),
+            told("--provisioned 1 --provisioned-hours 745"),
+            told("--snapstart-days 31.5"),
+        ]
+        .join("\n"),
+        @"
+    6 of 5 requests cannot start an instance: --requests counts those too
+    --memory-mb 0 is no memory: leave it out for the profile's default
+    --vcpus 0 is no CPU: leave it out for the profile's
+    --provisioned-hours 745 is more than a month has: 744 at most
+    --snapstart-days 31.5 is more than a month has: 31 at most
+    "
+    );
 }
 
 #[test]
