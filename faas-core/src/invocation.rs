@@ -86,6 +86,8 @@ pub enum ErrorKind {
     ClientGone,
     /// No capacity, and no room to wait for some.
     Throttled,
+    /// The same, where it is what is reserved for the function that is in use.
+    ReservedThrottled,
     /// It came too soon after others: see [`rate`](crate::rate).
     RateLimited,
     /// There have been as many today as the provider's plan has: see [`rate`](crate::rate).
@@ -108,6 +110,7 @@ impl ErrorKind {
         match self {
             ErrorKind::RequestTooLarge | ErrorKind::ClientGone | ErrorKind::NotFound => Fault::Client,
             ErrorKind::Throttled
+            | ErrorKind::ReservedThrottled
             | ErrorKind::RateLimited
             | ErrorKind::DailyCap
             | ErrorKind::BudgetExceeded => Fault::Throttled,
@@ -133,7 +136,7 @@ impl ErrorKind {
             ErrorKind::InitFailed => "init_failed",
             ErrorKind::RequestTooLarge => "request_too_large",
             ErrorKind::ClientGone => "client_gone",
-            ErrorKind::Throttled => "throttled",
+            ErrorKind::Throttled | ErrorKind::ReservedThrottled => "throttled",
             ErrorKind::RateLimited => "rate_limited",
             ErrorKind::DailyCap => "daily_cap",
             ErrorKind::BudgetExceeded => "budget_exceeded",

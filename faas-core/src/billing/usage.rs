@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::quantities::Quantities;
 use crate::{
-    invocation::Record,
+    invocation::{End, ErrorKind, Record},
     profile::{EventRule, MemoryOf, MemoryRule, Profile, TimeRule},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub struct Use {
     /// Wall time of start and init, what was injected as such included; zero for a warm start.
     pub init_wall: Duration,
-    /// Wall time of the handler.
+    /// Wall time of the handler; its timeout at most.
     pub handler_wall: Duration,
     /// CPU time of the handler.
     pub handler_cpu: Duration,
@@ -42,10 +42,13 @@ impl Use {
         let (Some(spec), Some(_)) = (&record.spec, record.start) else { return None };
         let usage = &record.usage;
         let used_mib = usage.memory_peak_bytes.div_ceil(1 << 20);
+        // by how much it was stopped too late is our doing
+        let is_overdue = matches!(&record.end, End::Failed(error) if error.kind == ErrorKind::TimedOut);
+        let most = if is_overdue { spec.timeout } else { Duration::MAX };
         Some(Use {
             // what was injected as init is billed as init; what the platform takes, nobody bills
             init_wall: usage.init_wall + usage.injected.init,
-            handler_wall: usage.handler_wall,
+            handler_wall: usage.handler_wall.min(most),
             handler_cpu: usage.handler_cpu,
             memory_mib: spec.memory_mib,
             memory_used_mib: u32::try_from(used_mib).unwrap_or(u32::MAX),

@@ -190,37 +190,37 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_file_is_told_with_its_line() {
-        insta::assert_snapshot!(broken("max_instances = { value = 1000", "max_instances = { value = -1"), @"profile `mine`, line 97: invalid value: integer `-1`, expected u32");
-        insta::assert_snapshot!(broken("[scaling]", "[scaling]\nmax_instance = 1"), @"profile `mine`, line 95: unknown field `max_instance`, expected one of `instance_concurrency`, `default_concurrency`, `max_instances`, `max_running`, `memory_mib`, `max_function_instances`, `burst_instances`, `burst_window_ms`, `requests_per_second_per_instance`, `max_queued`, `max_wait_ms`, `target_utilization_percent`, `keep_alive_ms`, `keep_alive_max_ms`");
-        insta::assert_snapshot!(broken("value = \"0.20\"", "value = 0.20"), @"profile `mine`, line 210: invalid type: floating point `0.2`, expected a string");
-        insta::assert_snapshot!(broken("value = \"0.20\"", "value = \"20 ct\""), @r#"profile `mine`, line 210: "20 ct" is no price: write it as "0.0000166667""#);
-        insta::assert_snapshot!(broken("source = \"stellar\"", "source = \"hearsay\""), @"profile `mine`, line 103: there is no source `hearsay`: add [sources.hearsay], or name one of dynamodb, events, events-jitter, init-billing, lambda-perf, lifecycle, memory, periods, pricing, quotas, recalled, scaling, sqs, stellar, tiers");
-        insta::assert_snapshot!(broken("[limits.memory_mib]", "[limits.memory]"), @"profile `mine`, line 44: unknown field `memory`, expected one of `memory_mib`, `timeout_ms`, `cpu_ms`, `init_ms`, `request_bytes`, `reply_bytes`, `stream_reply_bytes`, `event_bytes`, `scratch_mib`, `env_bytes`, `package_bytes`, `unpacked_bytes`, `subrequests`, `connections`, `open_files`, `threads`, `url_bytes`, `header_bytes`, `requests_per_day`, `requests_per_minute`");
-        insta::assert_snapshot!(broken("counts = \"requests\"", "counts = \"calls\""), @"profile `mine`, line 209: unknown variant `calls`, expected one of `requests`, `gb_seconds`, `gb_hours`, `vcpu_seconds`, `ghz_seconds`, `cpu_ms`, `cpu_hours`, `scratch_gb_seconds`, `stream_gb`, `egress_gb`, `provisioned_gb_seconds`, `provisioned_vcpu_seconds`, `provisioned_use_gb_seconds`, `snapshot_gb_seconds`, `snapshot_restore_gb`, `server_hours`, `queue_operations`, `storage_gb_months`, `storage_writes`, `storage_reads`, `kv_reads`, `kv_writes`, `rows_read`, `rows_written`, `named`");
+        insta::assert_snapshot!(broken("max_instances = { value = 1000", "max_instances = { value = -1"), @"profile `mine`, line 117: invalid value: integer `-1`, expected u32");
+        insta::assert_snapshot!(broken("[scaling]", "[scaling]\nmax_instance = 1"), @"profile `mine`, line 115: unknown field `max_instance`, expected one of `instance_concurrency`, `default_concurrency`, `max_instances`, `max_running`, `memory_mib`, `max_function_instances`, `burst_instances`, `burst_window_ms`, `requests_per_second_per_instance`, `max_queued`, `max_wait_ms`, `target_utilization_percent`, `keep_alive_ms`, `keep_alive_max_ms`");
+        insta::assert_snapshot!(broken("value = \"0.20\"", "value = 0.20"), @"profile `mine`, line 247: invalid type: floating point `0.2`, expected a string");
+        insta::assert_snapshot!(broken("value = \"0.20\"", "value = \"20 ct\""), @r#"profile `mine`, line 247: "20 ct" is no price: write it as "0.0000166667""#);
+        insta::assert_snapshot!(broken("source = \"stellar\"", "source = \"hearsay\""), @"profile `mine`, line 123: there is no source `hearsay`: add [sources.hearsay], or name one of clients, dynamodb, events, events-jitter, init-billing, invoke, lambda-perf, lifecycle, logs, memory, periods, pricing, quotas, reasons, recalled, scaling, sqs, stellar, tiers, url-timeouts, urls");
+        insta::assert_snapshot!(broken("[limits.memory_mib]", "[limits.memory]"), @"profile `mine`, line 64: unknown field `memory`, expected one of `memory_mib`, `timeout_ms`, `cpu_ms`, `init_ms`, `request_bytes`, `reply_bytes`, `stream_reply_bytes`, `event_bytes`, `scratch_mib`, `env_bytes`, `package_bytes`, `unpacked_bytes`, `subrequests`, `connections`, `open_files`, `threads`, `url_bytes`, `header_bytes`, `requests_per_day`, `requests_per_minute`");
+        insta::assert_snapshot!(broken("counts = \"requests\"", "counts = \"calls\""), @"profile `mine`, line 246: unknown variant `calls`, expected one of `requests`, `gb_seconds`, `gb_hours`, `vcpu_seconds`, `ghz_seconds`, `cpu_ms`, `cpu_hours`, `scratch_gb_seconds`, `stream_gb`, `egress_gb`, `provisioned_gb_seconds`, `provisioned_vcpu_seconds`, `provisioned_use_gb_seconds`, `snapshot_gb_seconds`, `snapshot_restore_gb`, `server_hours`, `queue_operations`, `storage_gb_months`, `storage_writes`, `storage_reads`, `kv_reads`, `kv_writes`, `rows_read`, `rows_written`, `named`");
         insta::assert_snapshot!(broken("title =", "title"), @"profile `mine`, line 2: key with no value, expected `=`");
     }
 
     #[test]
     fn what_contradicts_itself_is_told_with_its_line() {
-        insta::assert_snapshot!(broken("max = { value = 10240", "max = { value = 64"), @"profile `mine`, line 46: min is 128, which is more than max, 64");
-        insta::assert_snapshot!(broken("default = { value = 3000", "default = { value = 900001"), @"profile `mine`, line 50: default is 900001, which is more than max, 900000");
-        insta::assert_snapshot!(broken("up_to = { value = 15000000000", "up_to = { value = 1"), @"profile `mine`, line 225: tiers ascend: up_to is 1, and must be more than 6000000000");
-        insta::assert_snapshot!(broken("up_to = { value = 15000000000, source = \"tiers\" }\n", ""), @"profile `mine`, line 224: a tier without up_to has no end: only the last may have none");
-        insta::assert_snapshot!(broken("usd = { value = \"0.0000166667\", source = \"pricing\" }\n", "usd = { value = \"1\", source = \"pricing\" }\n\n[[billing.meters.tiers]]\nup_to = { value = 7, source = \"pricing\" }\nusd = { value = \"2\", source = \"pricing\" }\n"), @"profile `mine`, line 225: tiers ascend: up_to is 7, and must be more than 6000000000");
-        insta::assert_snapshot!(broken("usd = { value = \"0.20\", source = \"pricing\" }\n", ""), @"profile `mine`, line 207: meter `requests` has no price: add usd, or tiers");
-        insta::assert_snapshot!(broken("per = 1000000", "per = 0"), @"profile `mine`, line 211: a price is for one or more: write `per = 1`, or leave it out");
-        insta::assert_snapshot!(broken("[billing.scratch]\nincluded_mib = { value = 512, source = \"pricing\" }\n", ""), @"profile `mine`, line 231: meter `ephemeral storage` needs [billing.time] and [billing.scratch]");
-        insta::assert_snapshot!(broken("counts = \"scratch_gb_seconds\"", "counts = \"egress_gb\""), @"profile `mine`, line 188: no meter follows this rule: add one that counts what [billing.scratch] is about");
-        insta::assert_snapshot!(broken("name = \"duration\"", "name = \"requests\""), @"profile `mine`, line 216: there are two meters `requests`: give each a name of its own");
-        insta::assert_snapshot!(broken("round_up_ms = { value = 1,", "round_up_ms = { value = 0,"), @"profile `mine`, line 182: nothing can be rounded up to steps of 0: leave it out");
-        insta::assert_snapshot!(broken("p90_us = { value = 21400", "p90_us = { value = 1"), @"profile `mine`, line 115: p90_us is 1, which is less than p50_us, 16000");
-        insta::assert_snapshot!(broken("part = \"init\"", "part = \"boot\""), @"profile `mine`, line 112: unknown variant `boot`, expected one of `init`, `platform`, `whole`");
-        insta::assert_snapshot!(broken("memory_mib = 256\n", "memory_mib = 128\n"), @"profile `mine`, line 121: there is one before of the same part and memory_mib: keep one of them");
-        insta::assert_snapshot!(broken("p50_us = { value = 448000", "p50_us = { value = 448"), @"profile `mine`, line 149: init takes 16000, which is more than the 448 that the whole start takes");
-        insta::assert_snapshot!(broken("p50_us = { value = 16000", "min_us = { value = 16001, source = \"lambda-perf\" }\np50_us = { value = 16000"), @"profile `mine`, line 114: min_us is 16001, which is more than p50_us, 16000");
-        insta::assert_snapshot!(broken("[errors.throttled]", "[[cold_starts]]\nwhat = \"boot\"\npart = \"platform\"\np50_us = { value = 7, source = \"stellar\" }\n\n[errors.throttled]"), @"profile `mine`, line 154: how long starts take in whole and without init follow from each other: keep one of them");
-        insta::assert_snapshot!(broken("period_ms = { value = 20", "period_ms = { value = 0"), @"profile `mine`, line 108: a period has a length: write 100, Linux's own, or leave it out");
-        for (of, line) in [("day", 94), ("minute", 94)] {
+        insta::assert_snapshot!(broken("max = { value = 10240", "max = { value = 64"), @"profile `mine`, line 66: min is 128, which is more than max, 64");
+        insta::assert_snapshot!(broken("default = { value = 3000", "default = { value = 900001"), @"profile `mine`, line 70: default is 900001, which is more than max, 900000");
+        insta::assert_snapshot!(broken("up_to = { value = 15000000000", "up_to = { value = 1"), @"profile `mine`, line 262: tiers ascend: up_to is 1, and must be more than 6000000000");
+        insta::assert_snapshot!(broken("up_to = { value = 15000000000, source = \"tiers\" }\n", ""), @"profile `mine`, line 261: a tier without up_to has no end: only the last may have none");
+        insta::assert_snapshot!(broken("usd = { value = \"0.0000166667\", source = \"pricing\" }\n", "usd = { value = \"1\", source = \"pricing\" }\n\n[[billing.meters.tiers]]\nup_to = { value = 7, source = \"pricing\" }\nusd = { value = \"2\", source = \"pricing\" }\n"), @"profile `mine`, line 262: tiers ascend: up_to is 7, and must be more than 6000000000");
+        insta::assert_snapshot!(broken("usd = { value = \"0.20\", source = \"pricing\" }\n", ""), @"profile `mine`, line 244: meter `requests` has no price: add usd, or tiers");
+        insta::assert_snapshot!(broken("per = 1000000", "per = 0"), @"profile `mine`, line 248: a price is for one or more: write `per = 1`, or leave it out");
+        insta::assert_snapshot!(broken("[billing.scratch]\nincluded_mib = { value = 512, source = \"pricing\" }\n", ""), @"profile `mine`, line 268: meter `ephemeral storage` needs [billing.time] and [billing.scratch]");
+        insta::assert_snapshot!(broken("counts = \"scratch_gb_seconds\"", "counts = \"egress_gb\""), @"profile `mine`, line 225: no meter follows this rule: add one that counts what [billing.scratch] is about");
+        insta::assert_snapshot!(broken("name = \"duration\"", "name = \"requests\""), @"profile `mine`, line 253: there are two meters `requests`: give each a name of its own");
+        insta::assert_snapshot!(broken("round_up_ms = { value = 1,", "round_up_ms = { value = 0,"), @"profile `mine`, line 219: nothing can be rounded up to steps of 0: leave it out");
+        insta::assert_snapshot!(broken("p90_us = { value = 21400", "p90_us = { value = 1"), @"profile `mine`, line 135: p90_us is 1, which is less than p50_us, 16000");
+        insta::assert_snapshot!(broken("part = \"init\"", "part = \"boot\""), @"profile `mine`, line 132: unknown variant `boot`, expected one of `init`, `platform`, `whole`");
+        insta::assert_snapshot!(broken("memory_mib = 256\n", "memory_mib = 128\n"), @"profile `mine`, line 141: there is one before of the same part and memory_mib: keep one of them");
+        insta::assert_snapshot!(broken("p50_us = { value = 448000", "p50_us = { value = 448"), @"profile `mine`, line 169: init takes 16000, which is more than the 448 that the whole start takes");
+        insta::assert_snapshot!(broken("p50_us = { value = 16000", "min_us = { value = 16001, source = \"lambda-perf\" }\np50_us = { value = 16000"), @"profile `mine`, line 134: min_us is 16001, which is more than p50_us, 16000");
+        insta::assert_snapshot!(broken("[errors.throttled]", "[[cold_starts]]\nwhat = \"boot\"\npart = \"platform\"\np50_us = { value = 7, source = \"stellar\" }\n\n[errors.throttled]"), @"profile `mine`, line 175: how long starts take in whole and without init follow from each other: keep one of them");
+        insta::assert_snapshot!(broken("period_ms = { value = 20", "period_ms = { value = 0"), @"profile `mine`, line 128: a period has a length: write 100, Linux's own, or leave it out");
+        for (of, line) in [("day", 114), ("minute", 114)] {
             let limit = format!("[limits.requests_per_{of}]\nvalue = 0\nsource = \"quotas\"\n\n[scaling]");
             let told = broken("[scaling]", &limit);
             assert!(
@@ -228,7 +228,7 @@ mod tests {
                 "{told}"
             );
         }
-        insta::assert_snapshot!(broken("[billing.provisioned]\n", "[billing.provisioned]\nidle_only = { value = true, source = \"pricing\" }\n"), @"profile `mine`, line 196: what serves is billed as any other, and there is a meter that counts it apart: keep one of them");
-        insta::assert_snapshot!(broken("burst_window_ms = { value = 10000, source = \"scaling\" }\n", ""), @"profile `mine`, line 100: burst_instances needs burst_window_ms beside it");
+        insta::assert_snapshot!(broken("[billing.provisioned]\n", "[billing.provisioned]\nidle_only = { value = true, source = \"pricing\" }\n"), @"profile `mine`, line 233: what serves is billed as any other, and there is a meter that counts it apart: keep one of them");
+        insta::assert_snapshot!(broken("burst_window_ms = { value = 10000, source = \"scaling\" }\n", ""), @"profile `mine`, line 120: burst_instances needs burst_window_ms beside it");
     }
 }

@@ -35,7 +35,8 @@ pub use prices::{
 };
 pub use resolve::Unsupported;
 pub use schema::{
-    ColdStart, Cpu, ErrorShape, Errors, Limits, Log, Part, Range, Scaling, Source, Sourced, Step, Usd,
+    ColdStart, Cpu, ErrorShape, Errors, Limits, Log, LogStatus, Part, Range, Scaling, Source, Sourced, Step,
+    Usd,
 };
 
 use std::collections::BTreeMap;

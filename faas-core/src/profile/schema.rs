@@ -211,6 +211,8 @@ pub struct ColdStart {
 pub struct Errors {
     /// Too many at once.
     pub throttled: Option<ErrorShape>,
+    /// Too many at once of a function for which some are reserved; as too many at once when absent.
+    pub reserved: Option<ErrorShape>,
     /// Too many in a short time; as too many at once when absent.
     pub rate_limited: Option<ErrorShape>,
     /// Too many today.
@@ -241,8 +243,8 @@ pub struct ErrorShape {
     pub headers: Option<Sourced<BTreeMap<String, String>>>,
 }
 
-/// Lines that the provider writes to a function's log. `{id}`, `{duration_ms}`, `{billed_ms}`, `{memory_mib}`, `{used_mib}`
-/// and `{init_ms}` stand for what they say.
+/// Lines that the provider writes to a function's log. `{id}`, `{duration_ms}`, `{billed_ms}`, `{memory_mib}`,
+/// `{used_mib}`, `{init_ms}` and `{status}` stand for what they say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
@@ -256,6 +258,21 @@ pub struct Log {
     pub report_cold: Option<Sourced<String>>,
     /// An init that failed.
     pub init_failed: Option<Sourced<String>>,
+    /// What `{status}` stands for where something went wrong; nothing where all went well.
+    #[serde(default)]
+    pub status: LogStatus,
+}
+
+/// How a line says that something went wrong. What has none is as if it had not.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogStatus {
+    /// Wall time ran out, or that of init.
+    pub timed_out: Option<Sourced<String>>,
+    /// Memory did.
+    pub out_of_memory: Option<Sourced<String>>,
+    /// The function's process ended.
+    pub exited: Option<Sourced<String>>,
 }
 
 /// Dollars, exact. Written as a string, so that no binary fraction comes between: `"0.20"`.

@@ -7,9 +7,13 @@ use crate::{
 
 /// `failure` is why the start failed, where that is the refusal.
 pub(super) fn explain(name: &str, refusal: Refusal, failure: Option<&InvocationError>) -> InvocationError {
-    let throttled = |text: String| {
-        InvocationError::new(ErrorKind::Throttled, format!("function `{name}` is throttled: {text}"))
+    let kind = match refusal {
+        Refusal::QueueFull { limit: Limit::Reserved(_), .. }
+        | Refusal::WaitedTooLong { limit: Limit::Reserved(_), .. } => ErrorKind::ReservedThrottled,
+        _ => ErrorKind::Throttled,
     };
+    let throttled =
+        |text: String| InvocationError::new(kind, format!("function `{name}` is throttled: {text}"));
     match refusal {
         Refusal::QueueFull { limit: Limit::Function(0), .. } => {
             throttled("its `max_instances` is 0, so that it cannot run; raise it".into())

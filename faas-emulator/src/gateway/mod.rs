@@ -247,7 +247,9 @@ impl Gateway {
         let map = response.headers_mut();
         map.insert(headers::ERROR, HeaderValue::from_static(error.kind.as_str()));
         match error.kind {
-            ErrorKind::Throttled => _ = map.insert(header::RETRY_AFTER, RETRY_AFTER),
+            ErrorKind::Throttled | ErrorKind::ReservedThrottled => {
+                _ = map.insert(header::RETRY_AFTER, RETRY_AFTER)
+            }
             ErrorKind::RateLimited | ErrorKind::DailyCap => {
                 _ = map.insert(header::RETRY_AFTER, self.retry_after(&record.function));
             }

@@ -57,6 +57,7 @@ impl Speaks {
 fn shape(errors: &Errors, kind: ErrorKind) -> Option<&ErrorShape> {
     match kind {
         ErrorKind::Throttled => errors.throttled.as_ref(),
+        ErrorKind::ReservedThrottled => errors.reserved.as_ref().or(errors.throttled.as_ref()),
         ErrorKind::RateLimited => errors.rate_limited.as_ref().or(errors.throttled.as_ref()),
         ErrorKind::DailyCap => errors.daily_cap.as_ref().or(errors.throttled.as_ref()),
         ErrorKind::RequestTooLarge => errors.request_too_large.as_ref(),
@@ -122,9 +123,11 @@ pub fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::ClientGone => StatusCode::BAD_REQUEST,
         ErrorKind::LoopDetected => StatusCode::LOOP_DETECTED,
-        ErrorKind::Throttled | ErrorKind::RateLimited | ErrorKind::DailyCap | ErrorKind::BudgetExceeded => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        ErrorKind::Throttled
+        | ErrorKind::ReservedThrottled
+        | ErrorKind::RateLimited
+        | ErrorKind::DailyCap
+        | ErrorKind::BudgetExceeded => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -272,7 +272,7 @@ impl Meter {
         self.spent(record, charge.cost_usd);
         self.look_how_near(record);
         self.tell_of_the_day();
-        self.console.invocation(record, &charge, total_usd, || self.profile.log.lines(record, &charge));
+        self.console.invocation(record, &charge, total_usd, || self.profile.log_lines(record, &charge));
     }
 }
 

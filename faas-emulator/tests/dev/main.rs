@@ -1,6 +1,7 @@
 //! The `faas` command as its users have it: real processes, real sockets, real cargo, real compiled guests.
 
 mod agreement;
+mod aws;
 mod bad_input;
 mod billing;
 mod browser;

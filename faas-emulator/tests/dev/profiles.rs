@@ -48,7 +48,7 @@ fn errors_and_log_lines_are_the_providers() {
         let refused = if a.status == 429 { a } else { b };
         assert_eq!((refused.status.as_u16(), refused.header("faas-error")), (429, "throttled"));
         assert_eq!(refused.header("x-amzn-errortype"), "TooManyRequestsException");
-        assert_eq!(refused.json()["Reason"], "ConcurrentInvocationLimitExceeded");
+        assert_eq!(refused.json()["Reason"], "ReservedFunctionConcurrentInvocationLimitExceeded");
 
         // refused by its length: a client that goes on to send it may find the connection closed, so it sends the head
         let mut large = TcpStream::connect(dev.addr).await.expect("it listens");
@@ -58,7 +58,7 @@ fn errors_and_log_lines_are_the_providers() {
         let mut reply = String::new();
         large.read_to_string(&mut reply).await.expect("a reply");
         assert!(reply.starts_with("HTTP/1.1 413 "), "{reply}");
-        assert!(reply.contains("x-amzn-errortype: RequestTooLargeException"), "{reply}");
+        assert!(reply.contains("x-amzn-errortype: RequestEntityTooLargeException"), "{reply}");
     });
     dev.stop();
 
