@@ -8,7 +8,7 @@
 //! - The histogram is representative when the coefficient of variation of its bin counts is at least 2. Then the app
 //!   is unloaded at once and warmed after 0.9 × head, the 5th percentile rounded down to a minute, and kept until 1.1 × tail, the
 //!   99th rounded up, both counted from the end of the last execution. With a head of 0 it is not unloaded.
-//! - Otherwise, and with fewer than 10 idle times (the paper gives no number), it is kept for the whole range of
+//! - Otherwise, and with fewer than 10 idle times in bounds (the paper gives no number), it is kept for the whole range of
 //!   4 hours.
 //!
 //! **What is absent**: the paper's third tier, which forecasts by ARIMA the apps of which most idle times are out of

@@ -34,7 +34,8 @@ pub struct Options {
     /// Whose prices apply
     #[arg(long = "as", value_name = "PROFILE", default_value = crate::host::DEFAULT_PROFILE)]
     profile: String,
-    /// Where in its minute an invocation falls, when the trace only counts them: poisson, even or burst
+    /// Where in its minute an invocation falls, when the trace only counts them: poisson (each anywhere), even (the first at
+    /// the minute's start, all at equal distances) or burst (all at one moment, anywhere)
     #[arg(long, value_name = "SPREAD", default_value_t)]
     arrivals: Spread,
     /// Where all that is drawn comes from
@@ -52,7 +53,7 @@ pub struct Options {
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     concurrency: u32,
     /// The memory of one host that all apps share, in MiB; without it each app has as much as it wants
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     memory_mib: Option<u64>,
     /// On how many threads; the result is the same on any number
     #[arg(long, value_name = "COUNT")]
