@@ -285,11 +285,11 @@ pub struct Record {
 /// Counts what one invocation uses and reports it exactly once: at [`Tally::finish`] or, failing that, on drop.
 pub struct Tally {
     // taken by `finish`, so that drop knows
-    open: Option<Box<Open>>,
+    open: Option<Open>,
 }
 
 struct Open {
-    record: Record,
+    record: Box<Record>,
     clock: SharedClock,
     observer: SharedObserver,
 }
@@ -298,7 +298,7 @@ impl Tally {
     /// Opens the account of an invocation that arrives now.
     pub fn open(id: Arc<str>, function: Arc<str>, clock: SharedClock, observer: SharedObserver) -> Self {
         let now = clock.now();
-        let record = Record {
+        let record = Box::new(Record {
             id,
             function,
             spec: None,
@@ -309,8 +309,8 @@ impl Tally {
             queue: Duration::ZERO,
             usage: Usage::default(),
             end: End::Cancelled,
-        };
-        Tally { open: Some(Box::new(Open { record, clock, observer })) }
+        });
+        Tally { open: Some(Open { record, clock, observer }) }
     }
 
     /// What is known so far. (A finished tally is consumed, so there always is something.)
@@ -340,13 +340,13 @@ impl Tally {
 
     /// Closes the account of an invocation that failed, and reports it.
     pub fn fail(self, error: InvocationError) -> Failure {
-        Failure(Box::new(self.finish(End::Failed(error))))
+        Failure(self.finish(End::Failed(error)))
     }
 
     /// Closes the account, reports it to the observer and returns it.
-    pub fn finish(mut self, end: End) -> Record {
+    pub fn finish(mut self, end: End) -> Box<Record> {
         let Open { mut record, clock, observer } =
-            *self.open.take().expect("only finish() takes it, and finish() takes self");
+            self.open.take().expect("only finish() takes it, and finish() takes self");
         record.end = end;
         record.ended = clock.now();
         observer.observe(&Transition::Finished(&record));
@@ -376,7 +376,7 @@ pub struct Reply {
     pub response: http::Response<ReplyBody>,
     /// What is known of the invocation: everything when the body is [`ReplyBody::Whole`], all but the end and
     /// the final usage when it still streams.
-    pub record: Record,
+    pub record: Box<Record>,
 }
 
 /// A reply's body.

@@ -132,7 +132,7 @@ async fn invoke(instance: Arc<dyn Instance>, invocation: Invocation, lease: Leas
     let (record, body_bytes) = match instance.invoke(invocation, lease).await {
         Err(failure) => (failure.record().clone(), 0),
         Ok(reply) => match reply.response.into_body() {
-            ReplyBody::Whole(bytes) => (reply.record, bytes.len()),
+            ReplyBody::Whole(bytes) => (*reply.record, bytes.len()),
             ReplyBody::Stream(mut pieces) => {
                 let mut len = 0;
                 loop {

@@ -60,6 +60,13 @@ impl Profile {
 }
 
 impl Billing {
+    /// Whether these differ, if they do, in nothing that has a price: [`Billing::amount_usd`] is the same.
+    pub fn costs_the_same(&self, one: &Quantities, other: &Quantities) -> bool {
+        self.meters.iter().all(|meter| {
+            meter.counts.measure().is_none_or(|(measure, _)| one.get(measure) == other.get(measure))
+        })
+    }
+
     /// The price of these quantities at each meter's first price: no allowance, no plan, no rounding. The price of a
     /// sum is the sum of the prices, to the last of a decimal's 28 digits where a unit does not divide.
     pub fn amount_usd(&self, quantities: &Quantities) -> Decimal {

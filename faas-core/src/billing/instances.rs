@@ -20,20 +20,26 @@ const REPORT_LAG: Duration = Duration::from_secs(1);
 
 /// When each instance was active, as far as invocations may still overlap with it.
 #[derive(Debug, Clone, Default)]
-pub struct Instances(Spans);
+pub struct Instances(Spans<1>);
 
-/// The same, for who bills it by several rules.
+/// The same in `N` versions, by what counts as being active.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Spans {
-    active: HashMap<u64, Kept>,
+pub(super) struct Spans<const N: usize> {
+    active: HashMap<u64, Kept<N>>,
     swept: Option<Time>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Kept {
-    active: Active,
+#[derive(Debug, Clone)]
+struct Kept<const N: usize> {
+    active: [Active; N],
     /// How far before now an invocation that has not been reported may have begun.
     reach: Duration,
+}
+
+impl<const N: usize> Default for Kept<N> {
+    fn default() -> Self {
+        Kept { active: std::array::from_fn(|_| Active::default()), reach: Duration::ZERO }
+    }
 }
 
 /// What an invocation adds to the bill.
@@ -123,24 +129,26 @@ impl Instances {
     /// where the profile bills invocations one by one, or nobody knows which instance it ran on.
     fn spans(&mut self, profile: &Profile, record: &Record, used: &Use) -> Option<(Duration, Duration)> {
         let rule = profile.billing.time.as_ref().filter(|_| profile.bills_instances())?;
-        let touched = self.0.add(record, used, profile.bills_init())?;
+        let [touched] = self.0.add(record, used, [profile.bills_init()])?;
         Some(touched.billed(|time| rounded(time, rule)))
     }
 }
 
-impl Spans {
+impl<const N: usize> Spans<N> {
     /// Adds an invocation that has ended, with its init or without. Nothing if nobody knows which instance it ran on.
-    pub(super) fn add(&mut self, record: &Record, used: &Use, with_init: bool) -> Option<Touched> {
+    pub(super) fn add(&mut self, record: &Record, used: &Use, with_init: [bool; N]) -> Option<[Touched; N]> {
         let instance = record.instance?;
-        let is_cold = record.start == Some(Start::Cold);
-        let init = if with_init && is_cold { used.init_wall } else { Duration::ZERO };
-        let from = before(record.ended, used.handler_wall + init);
+        let init = if record.start == Some(Start::Cold) { used.init_wall } else { Duration::ZERO };
+        let [from, from_init] =
+            [Duration::ZERO, init].map(|init| before(record.ended, used.handler_wall + init));
         let kept = self.active.entry(instance).or_default();
         if let Some(spec) = &record.spec {
             let is_shared = spec.instance_concurrency > 1;
             kept.reach = if is_shared { spec.timeout + spec.init_timeout } else { REPORT_LAG };
         }
-        let touched = kept.active.touch(from, record.ended);
+        let touched = std::array::from_fn(|n| {
+            kept.active[n].touch(if with_init[n] { from_init } else { from }, record.ended)
+        });
         self.sweep(record.ended);
         Some(touched)
     }
@@ -152,14 +160,16 @@ impl Spans {
         }
         self.swept = Some(now);
         self.active.retain(|_, kept| {
-            kept.active.forget_before(before(now, kept.reach));
-            kept.active.spans() > 0
+            for active in &mut kept.active {
+                active.forget_before(before(now, kept.reach));
+            }
+            kept.active.iter().any(|active| active.spans() > 0)
         });
     }
 }
 
 fn before(time: Time, by: Duration) -> Time {
-    let by_ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+    let by_ns = by.as_secs().saturating_mul(1_000_000_000).saturating_add(by.subsec_nanos().into());
     Time::from_unix_nanos(time.unix_nanos().saturating_sub(by_ns))
 }
 
@@ -198,7 +208,7 @@ mod tests {
                 };
                 instances.bill(&run, &record);
             }
-            let spans = instances.0.active[&7].active.spans();
+            let spans = instances.0.active[&7].active[0].spans();
             // ten a second, as far as somebody may reach, and until the next sweep
             assert!(spans <= (reach_ms + 1_000) / 100 + 2, "{spans}");
         }

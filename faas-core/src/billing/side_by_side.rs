@@ -18,8 +18,8 @@ pub struct SideBySide {
     profiles: Vec<Profile>,
     /// Which spans the times of instances are counted by under each profile, if they are.
     by: Vec<Option<Init>>,
-    /// The spans in which instances were active, by whether their starts are part of them.
-    spans: [Spans; 2],
+    /// The spans in which instances were active, their starts left out, and with them.
+    spans: Spans<2>,
     functions: BTreeMap<Arc<str>, Function>,
 }
 
@@ -74,7 +74,7 @@ impl SideBySide {
             profile.bills_instances().then_some(init)
         };
         let by = profiles.iter().map(by).collect();
-        SideBySide { profiles, by, spans: Default::default(), functions: BTreeMap::new() }
+        SideBySide { profiles, by, spans: Spans::default(), functions: BTreeMap::new() }
     }
 
     /// Counts an invocation that has ended.
@@ -90,11 +90,11 @@ impl SideBySide {
             }
         };
         function.turn_to(&used, profiles);
-        let [left, counted] = &mut self.spans;
-        let touched = [left.add(record, &used, false), counted.add(record, &used, true)];
+        let touched = self.spans.add(record, &used, [false, true]);
         let mut refunds = Vec::new();
         for (place, (by, (tariff, tally))) in self.by.iter().zip(&mut function.sizes[0].sums).enumerate() {
-            let Some(touched) = by.and_then(|init| touched[init as usize].as_ref()) else {
+            let Some(touched) = by.and_then(|init| touched.as_ref().map(|touched| &touched[init as usize]))
+            else {
                 tariff.add(tally, &used);
                 continue;
             };

@@ -101,33 +101,39 @@ impl Service<Invocation> for Scheduler {
     }
 }
 
-async fn run(shared: Arc<Shared>, mut invocation: Invocation) -> Result<Reply, Failure> {
-    let answer = match shared.acquire(&invocation.function, invocation.force_cold) {
-        Admission::Run(grant) => Ok(grant),
-        Admission::Wait(waiting, depth) => {
-            if let Some(depth) = depth {
-                shared.observe(&Transition::Queued { function: &invocation.function, depth });
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` holds its arguments twice, and this future is moved for each invocation"
+)]
+fn run(shared: Arc<Shared>, mut invocation: Invocation) -> impl Future<Output = Result<Reply, Failure>> {
+    async move {
+        let answer = match shared.acquire(&invocation.function, invocation.force_cold) {
+            Admission::Run(grant) => Ok(grant),
+            Admission::Wait(waiting, depth) => {
+                if let Some(depth) = depth {
+                    shared.observe(&Transition::Queued { function: &invocation.function, depth });
+                }
+                waiting.await
             }
-            waiting.await
+            Admission::Refuse(error) => Err(error),
+        };
+        let mut grant = match answer {
+            Ok(grant) => grant,
+            Err(error) => return Err(invocation.tally.fail(error)),
+        };
+        invocation.tally.started(grant.spec.clone(), grant.start, grant.queue);
+        invocation.tally.served_by(grant.number);
+        if grant.is_provisioned {
+            invocation.tally.used(|usage| usage.is_provisioned = true);
         }
-        Admission::Refuse(error) => Err(error),
-    };
-    let mut grant = match answer {
-        Ok(grant) => grant,
-        Err(error) => return Err(invocation.tally.fail(error)),
-    };
-    invocation.tally.started(grant.spec.clone(), grant.start, grant.queue);
-    invocation.tally.served_by(grant.number);
-    if grant.is_provisioned {
-        invocation.tally.used(|usage| usage.is_provisioned = true);
+        if let Some(init) = grant.init {
+            invocation.tally.used(|usage| {
+                usage.origin = Some(init.origin);
+                (usage.init_wall, usage.init_cpu) = (init.wall, init.cpu);
+                usage.injected = init.injected;
+            });
+        }
+        let lease = grant.lease.take().expect("only this function takes it");
+        grant.instance.clone().invoke(invocation, lease).await
     }
-    if let Some(init) = grant.init {
-        invocation.tally.used(|usage| {
-            usage.origin = Some(init.origin);
-            (usage.init_wall, usage.init_cpu) = (init.wall, init.cpu);
-            usage.injected = init.injected;
-        });
-    }
-    let lease = grant.lease.take().expect("only this function takes it");
-    grant.instance.clone().invoke(invocation, lease).await
 }

@@ -203,7 +203,7 @@ impl Cloud {
             Ok(reply) => {
                 let (head, content) = reply.response.into_parts();
                 headers = head.headers;
-                let mut record = reply.record;
+                let mut record = *reply.record;
                 match content {
                     ReplyBody::Whole(bytes) => body.extend_from_slice(&bytes),
                     ReplyBody::Stream(mut pieces) => {

@@ -62,7 +62,7 @@ async fn a_service_replies_and_its_use_is_counted() {
     let origin = Some(Origin::Plain);
     let usage = Usage { origin, handler_wall: ms(30), bytes_in: 12, bytes_out: 12, ..Usage::default() };
     assert_eq!(reply.record.usage, usage);
-    assert_eq!(*bench.ledger.records.lock(), [reply.record], "the reply carries what was reported");
+    assert_eq!(*bench.ledger.records.lock(), [*reply.record], "the reply carries what was reported");
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn open_stream(bench: &Bench, chunk: usize) -> (Receiver<Piece>, Record) {
     let call = bench.spawn(invocation).await;
     let Reply { response, record } = reply(call).await;
     match response.into_body() {
-        ReplyBody::Stream(pieces) => (pieces, record),
+        ReplyBody::Stream(pieces) => (pieces, *record),
         ReplyBody::Whole(_) => panic!("it was not ready at once"),
     }
 }

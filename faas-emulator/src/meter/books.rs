@@ -200,7 +200,7 @@ impl Books {
 }
 
 fn price(billing: &Billing, quantities: &Quantities, last: &mut (Quantities, Decimal)) -> Decimal {
-    if last.0 != *quantities {
+    if !billing.costs_the_same(&last.0, quantities) {
         *last = (*quantities, billing.amount_usd(quantities));
     }
     last.1

@@ -92,7 +92,7 @@ pub(super) async fn run(
         }
         Ok(false) => {
             let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-            let record = call.record();
+            let record = Box::new(call.record());
             tokio::spawn(pump(call, body, chunks, sender, end));
             let body = ReplyBody::Stream(receiver);
             Ok(Reply { response: http::Response::from_parts(head, body), record })
@@ -134,7 +134,7 @@ async fn pump(
         None => End::Failed(timed_out(&spec)),
     };
     let record = call.finish(end);
-    drop(client.send(Piece::End(Box::new(record))).await); // a client that has left does not care
+    drop(client.send(Piece::End(record)).await); // a client that has left does not care
 }
 
 /// What a call holds, and gives back exactly once, whichever way it ends.
@@ -170,7 +170,7 @@ impl Call {
     }
 
     /// Gives the instance back and closes the account.
-    fn finish(mut self, end: End) -> Record {
+    fn finish(mut self, end: End) -> Box<Record> {
         self.settle().expect("only `finish` and `fail` end a call, and they take it").finish(end)
     }
 

@@ -40,32 +40,37 @@ const STOPPING: Duration = Duration::from_millis(3);
 /// Chunks on their way to a slow reader, beside what the guest's own buffer holds.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
-pub(super) async fn invoke(
+/// Begins at once, and is no `async fn`: its future would hold the arguments beside the driver that is made of them, and it is
+/// moved for each invocation.
+pub(super) fn invoke(
     instance: Arc<WasmInstance>,
     invocation: Invocation,
     lease: Lease,
-) -> Result<Reply, Failure> {
+) -> impl Future<Output = Result<Reply, Failure>> {
     let Invocation { request, tally, .. } = invocation;
     let mut driver = Driver::new(instance, tally, lease);
-    if let Err(error) = driver.begin(request).await {
-        return Err(driver.fail(error));
-    }
-    match driver.next_output().await {
-        Err(error) => Err(driver.fail(error)),
-        Ok(Output { head: None, .. }) => {
-            Err(driver.fail(InvocationError::new(ErrorKind::NoReply, "the function ended without a reply")))
+    async move {
+        if let Err(error) = driver.begin(request).await {
+            return Err(driver.fail(error));
         }
-        Ok(Output { head: Some(head), body, is_last: true }) => {
-            let record = driver.replied(&head);
-            Ok(Reply { response: response(head, ReplyBody::Whole(body)), record })
-        }
-        Ok(Output { head: Some(head), body, is_last: false }) => {
-            let record = driver.tally().record().clone();
-            let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-            let end = End::Replied { status: head.status, is_fault: head.is_fault };
-            let handle = driver.instance.function.runtime.handle.clone();
-            handle.spawn(stream(driver, body, end, sender));
-            Ok(Reply { response: response(head, ReplyBody::Stream(receiver)), record })
+        match driver.next_output().await {
+            Err(error) => Err(driver.fail(error)),
+            Ok(Output { head: None, .. }) => {
+                Err(driver
+                    .fail(InvocationError::new(ErrorKind::NoReply, "the function ended without a reply")))
+            }
+            Ok(Output { head: Some(head), body, is_last: true }) => {
+                let record = driver.replied(&head);
+                Ok(Reply { response: response(head, ReplyBody::Whole(body)), record })
+            }
+            Ok(Output { head: Some(head), body, is_last: false }) => {
+                let record = Box::new(driver.tally().record().clone());
+                let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+                let end = End::Replied { status: head.status, is_fault: head.is_fault };
+                let handle = driver.instance.function.runtime.handle.clone();
+                handle.spawn(stream(driver, body, end, sender));
+                Ok(Reply { response: response(head, ReplyBody::Stream(receiver)), record })
+            }
         }
     }
 }
@@ -96,7 +101,7 @@ async fn stream(mut driver: Driver, first: Bytes, end: End, pieces: mpsc::Sender
         }
         if is_last {
             let record = driver.finish(end);
-            let _ = pieces.send(Piece::End(Box::new(record))).await;
+            let _ = pieces.send(Piece::End(record)).await;
             return;
         }
         next = tokio::select! {
@@ -349,7 +354,7 @@ impl Driver {
         done.ok_or_else(|| self.overdue())
     }
 
-    fn replied(self, head: &ResponseHead) -> Record {
+    fn replied(self, head: &ResponseHead) -> Box<Record> {
         self.finish(End::Replied { status: head.status, is_fault: head.is_fault })
     }
 
@@ -361,7 +366,7 @@ impl Driver {
         self.tally.take().expect("taken only here and in finish").fail(error)
     }
 
-    fn finish(mut self, end: End) -> Record {
+    fn finish(mut self, end: End) -> Box<Record> {
         self.give_back();
         self.count();
         self.tally.take().expect("taken only here and in fail").finish(end)
