@@ -40,8 +40,21 @@ fn policies_stand_side_by_side_in_json_and_in_a_plot() {
     }
     let share = |n: usize| policies[n]["app_cold_share_p75"].as_f64().expect("a number");
     assert!(share(1) < share(0), "hybrid spares most apps");
-    let svg = std::fs::read_to_string(plot).expect("a plot");
+    let svg = std::fs::read_to_string(&plot).expect("a plot");
     assert!(svg.starts_with("<svg") && svg.contains("fixed:10m") && svg.contains("hybrid"), "{svg}");
+
+    // by app, hybrid is the lower point; in an SVG, down is larger
+    let height = |svg: &str, policy: &str| {
+        let before = svg.split(&format!("\n{policy}\n")).next().expect("a piece");
+        let y = before.rsplit(" y=\"").next().and_then(|rest| rest.split('"').next()).expect("a place");
+        y.parse::<i32>().expect("a number")
+    };
+    let is_lower = |svg: &str| height(svg, "hybrid") > height(svg, "fixed:10m");
+    let by_app = [&args[..], &["--plot-share", "p75"]].concat();
+    assert!(simulate(&sample(), &by_app).status.success());
+    let svg_by_app = std::fs::read_to_string(&plot).expect("a plot");
+    assert!(svg_by_app.contains("third-quartile app"), "{svg_by_app}");
+    assert!(is_lower(&svg_by_app) && is_lower(&svg), "{svg_by_app}");
 }
 
 #[test]

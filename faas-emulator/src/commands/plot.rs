@@ -64,11 +64,48 @@ fn chart<B: DrawingBackend>(scatter: &Scatter, backend: B) -> Result<(), Drawing
         let line: Vec<(f64, f64)> = points.iter().map(|(x, y, _)| (*x, *y)).collect();
         chart.draw_series([PathElement::new(line, BLACK.mix(0.3))])?;
     }
-    chart.draw_series(points.iter().enumerate().map(|(n, (x, y, name))| {
+    let at: Vec<(i32, i32)> = points.iter().map(|(x, y, _)| chart.backend_coord(&(*x, *y))).collect();
+    let names: Vec<&str> = points.iter().map(|(.., name)| name.as_str()).collect();
+    let labels = labels(&at, &names);
+    chart.draw_series(points.iter().zip(labels).enumerate().map(|(n, ((x, y, name), label))| {
         let colour = Palette99::pick(n).to_rgba();
         EmptyElement::at((*x, *y))
             + Circle::new((0, 0), 5, colour.filled())
-            + Text::new(name.clone(), (9, -6), (FONT, 14).into_font())
+            + Text::new(name.clone(), label, (FONT, 14).into_font())
     }))?;
     area.present()
+}
+
+/// Where the names of points at these pixels stand, from each point: to the right, as high as it takes for no other name and no
+/// point to be in the way.
+fn labels(points: &[(i32, i32)], names: &[&str]) -> Vec<(i32, i32)> {
+    const PLACES: [(i32, i32); 6] = [(9, -6), (9, -19), (9, -32), (9, -45), (9, -58), (9, 7)];
+    const HEIGHT: i32 = 13;
+    const LETTER: i32 = 7;
+    // the space that each takes: left, right, top, bottom
+    let mut taken: Vec<[i32; 4]> = points.iter().map(|(x, y)| [x - 5, x + 5, y - 5, y + 5]).collect();
+    let free = |taken: &[[i32; 4]], [left, right, top, bottom]: [i32; 4]| {
+        taken.iter().all(|t| right <= t[0] || t[1] <= left || bottom <= t[2] || t[3] <= top)
+    };
+    let place = |((x, y), name): (&(i32, i32), &&str)| {
+        let width = LETTER * i32::try_from(name.chars().count()).unwrap_or_default();
+        let space = |(dx, dy): (i32, i32)| [x + dx, x + dx + width, y + dy, y + dy + HEIGHT];
+        let place = PLACES.into_iter().find(|place| free(&taken, space(*place))).unwrap_or(PLACES[0]);
+        taken.push(space(place));
+        place
+    };
+    points.iter().zip(names).map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::labels;
+
+    #[test]
+    fn names_keep_out_of_each_others_way() {
+        let points = [(100, 100), (105, 101), (300, 100), (310, 100)];
+        assert_eq!(labels(&points[..1], &["one"]), [(9, -6)], "to the right, if there is room");
+        assert_eq!(labels(&points[2..], &["left", "right"])[0], (9, -19), "not over the next point");
+        assert_eq!(labels(&points[..2], &["one", "other"]), [(9, -19), (9, -6)], "nor over its name");
+    }
 }

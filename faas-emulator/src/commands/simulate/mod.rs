@@ -67,6 +67,9 @@ pub struct Options {
     /// Draw cold starts against idle memory
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    /// Whose share of cold starts the plot shows
+    #[arg(long, value_enum, value_name = "SHARE", default_value_t, requires = "plot")]
+    plot_share: plot::Share,
 }
 
 /// How to print the result.
@@ -109,7 +112,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         Format::Json => format!("{:#}\n", report.to_json()),
     };
     if let Some(target) = plot {
-        target.draw(&plot::of(&report))?;
+        target.draw(&plot::of(&report, options.plot_share))?;
     }
     let mut told = std::io::stdout().write_all(text.as_bytes());
     if options.format != Format::Table {
