@@ -75,7 +75,7 @@ fn what_is_wrong_is_told_before_the_work() {
     };
     insta::assert_snapshot!(told(&sample(), &["--policy", "lru"]), @r"
     error: invalid value 'lru' for '--policy <POLICY>': no policy `lru`: there is none of that name
-    There are: fixed:TIME (such as fixed:10m), random:TIME-TIME (random:5m-7m), none, hybrid, greedy-dual.
+    There are: fixed:TIME (such as fixed:10m), random:TIME-TIME (random:5m-7m), none, hybrid, greedy-dual, greedy-dual-size.
 
     For more information, try '--help'.
     ");

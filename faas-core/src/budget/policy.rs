@@ -39,8 +39,8 @@ impl Policy for WithinBudget {
         self.inner.rest(now, function)
     }
 
-    fn priority(&self, function: Subject<'_>) -> Option<f64> {
-        self.inner.priority(function)
+    fn priority(&self, function: Subject<'_>, instance: usize) -> Option<f64> {
+        self.inner.priority(function, instance)
     }
 
     // not in `rest`: the budget may free, or be spent, before the time comes that is named there

@@ -81,7 +81,7 @@ impl Policy for HybridHistogram {
                     app.window = app.histogram.window();
                 }
             }
-            Event::Ended => {
+            Event::Ended { .. } => {
                 let app = self.apps.at(function.app);
                 app.ended = Some(now);
                 app.is_idle = function.active == 0;
@@ -174,11 +174,11 @@ mod tests {
     fn app(idle_minutes: impl IntoIterator<Item = u64>) -> (HybridHistogram, Time) {
         let mut policy = HybridHistogram::new();
         let mut now = Time::EPOCH;
-        with(|f| policy.learn(now, f, Event::Ended));
+        with(|f| policy.learn(now, f, Event::Ended { instance: 0 }));
         for idle in idle_minutes {
             now = now + minutes(idle) + Duration::from_secs(30);
             with(|f| policy.learn(now, f, Event::Arrived));
-            with(|f| policy.learn(now, f, Event::Ended));
+            with(|f| policy.learn(now, f, Event::Ended { instance: 0 }));
         }
         (policy, now)
     }
@@ -257,10 +257,10 @@ mod tests {
         let mut policy = HybridHistogram::new();
         let spec = FunctionSpec::new("f");
         let f = |active| Subject { spec: &spec, index: 0, app: 0, active };
-        policy.learn(Time::EPOCH, f(1), Event::Ended); // another still runs
+        policy.learn(Time::EPOCH, f(1), Event::Ended { instance: 0 }); // another still runs
         policy.learn(Time::EPOCH + minutes(5), f(2), Event::Arrived);
         assert_eq!(policy.apps.at(0).histogram.in_bounds, 0, "the app has not idled");
-        policy.learn(Time::EPOCH + minutes(6), f(0), Event::Ended);
+        policy.learn(Time::EPOCH + minutes(6), f(0), Event::Ended { instance: 0 });
         policy.learn(Time::EPOCH + minutes(16), f(1), Event::Arrived);
         policy.learn(Time::EPOCH + minutes(17), f(2), Event::Arrived);
         let histogram = &policy.apps.at(0).histogram;

@@ -1,5 +1,5 @@
 //! The policies' names, as one writes them on a command line: `fixed:10m`, `random:5m-7m`, `none`, `hybrid`,
-//! `greedy-dual`.
+//! `greedy-dual`, `greedy-dual-size`.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -23,6 +23,8 @@ pub enum PolicyKind {
     Hybrid,
     /// `greedy-dual`: [`GreedyDual`].
     GreedyDual,
+    /// `greedy-dual-size`: [`GreedyDual::without_frequency`].
+    GreedyDualSize,
 }
 
 /// A name that no policy has.
@@ -54,6 +56,7 @@ impl PolicyKind {
             PolicyKind::None => Box::new(UntilEvicted),
             PolicyKind::Hybrid => Box::new(HybridHistogram::new()),
             PolicyKind::GreedyDual => Box::new(GreedyDual::new()),
+            PolicyKind::GreedyDualSize => Box::new(GreedyDual::without_frequency()),
         }
     }
 }
@@ -72,6 +75,7 @@ impl FromStr for PolicyKind {
             None if name == "none" => Ok(PolicyKind::None),
             None if name == "hybrid" => Ok(PolicyKind::Hybrid),
             None if name == "greedy-dual" => Ok(PolicyKind::GreedyDual),
+            None if name == "greedy-dual-size" => Ok(PolicyKind::GreedyDualSize),
             Some(("fixed", ttl)) => time(ttl).map(PolicyKind::Fixed),
             Some(("random", range)) => {
                 let (min, max) = range
@@ -99,6 +103,7 @@ impl fmt::Display for PolicyKind {
             PolicyKind::None => f.write_str("none"),
             PolicyKind::Hybrid => f.write_str("hybrid"),
             PolicyKind::GreedyDual => f.write_str("greedy-dual"),
+            PolicyKind::GreedyDualSize => f.write_str("greedy-dual-size"),
         }
     }
 }
@@ -109,7 +114,7 @@ impl fmt::Display for UnknownPolicy {
         write!(
             f,
             "no policy `{name}`: {why}\nThere are: fixed:TIME (such as fixed:10m), random:TIME-TIME (random:5m-7m), none, \
-             hybrid, greedy-dual."
+             hybrid, greedy-dual, greedy-dual-size."
         )
     }
 }
@@ -149,7 +154,7 @@ mod tests {
         {
             assert_eq!(name.parse::<PolicyKind>().expect(name).to_string(), name);
         }
-        for name in ["hybrid", "greedy-dual"] {
+        for name in ["hybrid", "greedy-dual", "greedy-dual-size"] {
             assert_eq!(name.parse::<PolicyKind>().expect(name).to_string(), name);
             parse(name, 1).expect(name);
         }
@@ -161,7 +166,7 @@ mod tests {
         let error = |name: &str| name.parse::<PolicyKind>().expect_err("no policy").to_string();
         insta::assert_snapshot!(error("lru"), @r"
         no policy `lru`: there is none of that name
-        There are: fixed:TIME (such as fixed:10m), random:TIME-TIME (random:5m-7m), none, hybrid, greedy-dual.
+        There are: fixed:TIME (such as fixed:10m), random:TIME-TIME (random:5m-7m), none, hybrid, greedy-dual, greedy-dual-size.
         ");
         let first = |name| error(name).lines().next().map(str::to_owned).expect("a line");
         let names = [

@@ -10,7 +10,7 @@
 //! random_ttl    a time drawn from a range, as clouds look from outside
 //! until_evicted no time at all: until the room is needed (isolates)
 //! hybrid        hybrid histogram (Shahrad et al., USENIX ATC '20)
-//! greedy_dual   Greedy-Dual-Size-Frequency (FaasCache, ASPLOS '21)
+//! greedy_dual   Greedy-Dual-Size-Frequency (FaasCache, ASPLOS '21), and Greedy-Dual-Size (Cao and Irani, USITS '97)
 //! schedule      warm before known firings, over another policy
 //! kind          their names on a command line
 //! ```
@@ -31,7 +31,7 @@
 //! impl Policy for WorthIt {
 //!     fn learn(&mut self, _: Time, function: Subject<'_>, event: Event) {
 //!         match event {
-//!             Event::Started { took } => _ = self.took.insert(function.index, took),
+//!             Event::Started { took, .. } => _ = self.took.insert(function.index, took),
 //!             Event::Retired { .. } => _ = self.took.remove(&function.index),
 //!             _ => {}
 //!         }
@@ -46,7 +46,7 @@
 //! let mut policy = WorthIt::default();
 //! let spec = faas_core::invocation::FunctionSpec::new("report");
 //! let report = Subject { spec: &spec, index: 0, app: 0, active: 0 };
-//! policy.learn(Time::EPOCH, report, Event::Started { took: Duration::from_millis(300) });
+//! policy.learn(Time::EPOCH, report, Event::Started { instance: 0, took: Duration::from_millis(300) });
 //! assert_eq!(policy.keep(Time::EPOCH, report), Some(Duration::from_secs(300)));
 //! ```
 
@@ -91,16 +91,26 @@ pub enum Event {
     /// An invocation asks for an instance.
     Arrived,
     /// An instance has begun to serve an invocation.
-    Began,
+    Began {
+        /// Which.
+        instance: usize,
+    },
     /// An invocation that an instance served has ended.
-    Ended,
+    Ended {
+        /// Which.
+        instance: usize,
+    },
     /// An instance is ready.
     Started {
+        /// Which: a small number, its own until it has [`Event::Stopped`]; for tables.
+        instance: usize,
         /// How long its start took: what a cold invocation costs more than a warm one.
         took: Duration,
     },
     /// An instance, or its start, is gone.
     Stopped {
+        /// Which; its number may be another's from now on.
+        instance: usize,
         /// Why.
         reason: StopReason,
         /// How many invocations it served in its life.
@@ -146,11 +156,11 @@ pub trait Policy: Send + Debug + 'static {
         Rest::STAY
     }
 
-    /// When room is needed, the function with the lowest priority loses an idle instance, the one least recently used.
-    /// Where this is `None` (for all functions, or some), the least recently used instance on the host goes, after
-    /// those of functions that have a priority.
-    fn priority(&self, function: Subject<'_>) -> Option<f64> {
-        let _ = function;
+    /// Asked of each function's least recently used idle instance; its number is that of [`Event::Started`]. When room is needed,
+    /// the one with the lowest priority goes. Where this is `None` (for all functions, or some), the least recently used
+    /// instance on the host goes, after those of functions that have a priority.
+    fn priority(&self, function: Subject<'_>, instance: usize) -> Option<f64> {
+        let _ = (function, instance);
         None
     }
 
@@ -184,8 +194,8 @@ impl Policy for Box<dyn Policy> {
         (**self).rest(now, function)
     }
 
-    fn priority(&self, function: Subject<'_>) -> Option<f64> {
-        (**self).priority(function)
+    fn priority(&self, function: Subject<'_>, instance: usize) -> Option<f64> {
+        (**self).priority(function, instance)
     }
 
     fn may_warm(&mut self, now: Time, function: Subject<'_>) -> bool {

@@ -77,8 +77,8 @@ impl Policy for Scheduled {
         rest
     }
 
-    fn priority(&self, function: Subject<'_>) -> Option<f64> {
-        self.inner.priority(function)
+    fn priority(&self, function: Subject<'_>, instance: usize) -> Option<f64> {
+        self.inner.priority(function, instance)
     }
 
     fn may_warm(&mut self, now: Time, function: Subject<'_>) -> bool {

@@ -91,7 +91,7 @@ impl Pool {
         let f = self.functions.at(function.0.index);
         (f.failures, f.retry_at) = (0, None);
         let took = now.since(self.instances.at(index).idle_since);
-        self.learn(now, function, Event::Started { took });
+        self.learn(now, function, Event::Started { instance: index as usize, took });
         self.instances.at(index).stage = Stage::Ready { serving: 0, is_condemned: false };
         let start = if let Some(ticket) = bound {
             self.run(now, ticket, index, Start::Cold, effects);
@@ -149,7 +149,7 @@ impl Pool {
         let (serving, is_condemned, epoch) = (*serving, *is_condemned, slot.epoch);
         self.count_out(function);
         self.dismiss(function);
-        self.learn(now, function, Event::Ended);
+        self.learn(now, function, Event::Ended { instance: index as usize });
         let is_current = {
             let f = self.functions.at(function.0.index);
             epoch == f.epoch && !f.is_retired

@@ -82,7 +82,7 @@ impl Pool {
         self.running += 1;
         self.count_in(function);
         self.admit(function);
-        self.learn(now, function, Event::Began);
+        self.learn(now, function, Event::Began { instance: index as usize });
     }
 
     /// Takes a ticket out of wherever it waits.
@@ -111,8 +111,9 @@ impl Pool {
         if slot.stage == (Stage::Starting { bound: None }) {
             f.open_starts -= 1;
         }
-        let stopped = Event::Stopped { reason, served: slot.served };
+        let stopped = Event::Stopped { instance: index as usize, reason, served: slot.served };
         self.learn(now, slot.function, stopped);
+        self.rank(slot.function);
         self.ask_for_room(slot.function); // to be replaced, should it be one that the function must have
         self.reclaim(now, slot.function);
         let idle_since = was_idle.then_some(slot.idle_since);

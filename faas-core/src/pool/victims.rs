@@ -1,7 +1,7 @@
-//! Which idle instance goes when room is needed: that of the function with the lowest priority, if the policy gives
-//! any; else the one least recently used.
+//! Which idle instance goes when room is needed: the one with the lowest priority, if the policy gives any; else the one
+//! least recently used. Of a function's idle instances the least recently used has the lowest.
 //!
-//! Functions with idle instances stand in a heap by the priority that they had when they entered. A priority that has
+//! Functions with idle instances stand in a heap by the priority that this one had when they entered. A priority that has
 //! risen since is noticed when its function comes up, and the function goes back in; one that has sunk enters anew. So a
 //! use costs no more than asking the policy, and an eviction O(log n), amortised over the uses that raised priorities.
 
@@ -41,11 +41,14 @@ impl Eq for Rank {}
 pub(super) struct Ranks(BinaryHeap<Reverse<(Rank, FunctionId)>>);
 
 impl Pool {
-    /// An instance of this function has become idle.
+    /// An instance of this function has become idle, or has stopped: its priority may have sunk.
     #[inline]
     pub(super) fn rank(&mut self, function: FunctionId) {
         let f = self.functions.at(function.0.index);
-        let Some(priority) = self.policy.priority(subject(&self.apps, function, f)) else { return };
+        let Some(first) = f.idle.back() else { return };
+        let Some(priority) = self.policy.priority(subject(&self.apps, function, f), first as usize) else {
+            return;
+        };
         let rank = Rank(priority);
         if f.rank.is_some_and(|entered| entered <= rank) {
             return;
@@ -70,7 +73,7 @@ impl Pool {
             let Some(index) = f.idle.back() else { continue };
             let is_still_lowest = {
                 let f = self.functions.peek(function.0.index);
-                let now = self.policy.priority(subject(&self.apps, function, f));
+                let now = self.policy.priority(subject(&self.apps, function, f), index as usize);
                 now.is_none_or(|now| Rank(now) <= rank)
             };
             self.rank(function); // for its other idle instances, or because its priority has risen

@@ -129,7 +129,9 @@ impl Report {
         let unlimited: Vec<String> = options
             .policies
             .iter()
-            .filter(|policy| matches!(policy, PolicyKind::None | PolicyKind::GreedyDual))
+            .filter(|policy| {
+                matches!(policy, PolicyKind::None | PolicyKind::GreedyDual | PolicyKind::GreedyDualSize)
+            })
             .map(PolicyKind::to_string)
             .collect();
         if options.memory_mib.is_none() && !unlimited.is_empty() {

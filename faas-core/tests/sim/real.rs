@@ -148,15 +148,16 @@ fn a_host_with_room_for_all_is_as_good_as_one_for_each() {
 
 #[test]
 fn policies_compare_at_equal_memory() {
-    let policies = ["fixed:10m", "hybrid", "greedy-dual", "none"];
+    let policies = ["fixed:10m", "hybrid", "greedy-dual", "greedy-dual-size", "none"];
     let within = Options { memory_mib: Some(4096), ..poisson(&policies) };
     insta::assert_snapshot!(run(&sample("azure2019_100"), &within).to_table(), @"
     trace azure-2019 · apps 100 · functions 100 · seconds 28800.0 · arrivals poisson · seed 0 · cold start ms 431..655 · billed init ms 143.0 · instance concurrency 1 · memory mib 4096 · profile aws-lambda
 
-    policy       invocations  cold starts  cold %  app p50 %  app p75 %  idle GB-s  delay p50 ms  p99 ms  refused   dollars
-    fixed:10m         339657         4710   1.387     77.679    100.000   104649.0           0.0   339.7        0  1.093454
-    hybrid            339657         2739   0.806     46.774     93.750    99760.6           0.0     0.0        0  1.092958
-    greedy-dual       339657         5794   1.706     96.211    100.000   103583.5           0.0   415.2        0  1.094359
-    none              339657         4710   1.387     77.679    100.000   104649.0           0.0   339.7        0  1.093454
+    policy            invocations  cold starts  cold %  app p50 %  app p75 %  idle GB-s  delay p50 ms  p99 ms  refused   dollars
+    fixed:10m              339657         3763   1.108     77.679    100.000   104649.0           0.0   339.7        0  1.093454
+    hybrid                 339657         2169   0.639     46.774     93.750    99760.6           0.0     0.0        0  1.092958
+    greedy-dual            339657         4759   1.401     94.316    100.000   103467.2           0.0   390.1        0  1.094062
+    greedy-dual-size       339657         3164   0.932     40.000    100.000   103850.1           0.0     9.6        0  1.093428
+    none                   339657         3763   1.108     77.679    100.000   104649.0           0.0   339.7        0  1.093454
     ");
 }

@@ -89,8 +89,8 @@ pub struct Options {
     /// concurrency, Cloud Run's minimum instances, Azure's always ready ones
     #[arg(long, value_name = "NAME=N")]
     min_instances: Vec<Named<u32>>,
-    /// What keeps instances warm, if not what the profile's provider does: fixed:10m, random:5m-7m, hybrid, greedy-dual or
-    /// none. `faas simulate` knows the same
+    /// What keeps instances warm, if not what the profile's provider does: fixed:10m, random:5m-7m, hybrid, greedy-dual,
+    /// greedy-dual-size or none. `faas simulate` knows the same
     #[arg(long, value_name = "POLICY")]
     policy: Option<PolicyKind>,
     /// Start an instance this long before the clock calls a function that has a schedule, such as 5s; providers do not

@@ -199,6 +199,23 @@ fn a_priority_that_has_risen_is_noticed() {
 }
 
 #[test]
+fn the_surplus_of_a_busy_function_ages() {
+    let mut hand = Hand::new(Limits { max_instances: 3, ..ROOMY }, GreedyDual::new());
+    let [busy, b, c, d, e] = ["busy", "b", "c", "d", "e"].map(|name| hand.deploy(spec(name, 1)));
+    (0..2).for_each(|_| _ = hand.acquire(busy));
+    let burst = hand.start_all(2);
+    burst.iter().for_each(|id| hand.release(*id)); // 2 uses × 2 s each
+    hand.call(b, 2); // 1 × 2 s
+    hand.call(c, 2); // evicts b, so the clock is 2; 2 + 1 × 2 s
+    let used = hand.call(busy, 0); // 2 + 3 × 2 s; the other one: 0 + 3 × 2 s
+    hand.call(d, 3); // evicts c, so the clock is 4; 4 + 1 × 3 s
+    hand.effects.clear();
+    hand.acquire(e);
+    let surplus = *burst.iter().find(|id| **id != used).expect("one of the two");
+    assert_eq!(hand.stops(), [(surplus, StopReason::Evicted)], "6 is less than 7 and 8");
+}
+
+#[test]
 fn the_choice_of_instances_is_as_told() {
     let serve = |choice| {
         let mut hand = Hand::new(Limits { choice, ..ROOMY }, UntilEvicted);

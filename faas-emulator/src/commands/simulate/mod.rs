@@ -27,8 +27,8 @@ use crate::error::Error;
 pub struct Options {
     /// A folder of Azure 2019 files (invocations, durations, memory), or an Azure 2021 file
     trace: PathBuf,
-    /// What keeps instances warm: fixed:10m, random:5m-7m, hybrid, greedy-dual or none. Several, each with a --policy of
-    /// its own, are compared on the same arrivals
+    /// What keeps instances warm: fixed:10m, random:5m-7m, hybrid, greedy-dual, greedy-dual-size or none. Several, each with
+    /// a --policy of its own, are compared on the same arrivals
     #[arg(long = "policy", value_name = "POLICY", required = true)]
     policies: Vec<PolicyKind>,
     /// Whose prices apply
