@@ -169,8 +169,8 @@ impl Profile {
             match (&self.billing.queue, meter) {
                 (Some(rule), Some(meter)) => {
                     let chunks = messages.bytes.div_ceil(rule.chunk_bytes.value).max(1);
-                    let each = Decimal::from(chunks) * Decimal::from(rule.operations.value);
-                    service(meter.name.clone(), each * Decimal::from(messages.count));
+                    let each = Decimal::from(chunks).saturating_mul(rule.operations.value.into());
+                    service(meter.name.clone(), each.saturating_mul(messages.count.into()));
                 }
                 _ => notices.push(self.no_price(Counts::QueueOperations.what())),
             }
@@ -258,7 +258,7 @@ impl Profile {
                 let ns = kept.kept.max(Duration::from_millis(rule.min_ms.value)).as_nanos();
                 month.functions = month
                     .functions
-                    .with(Measure::SnapshotTime, ns * u128::from(kept.versions) * mib)
+                    .with(Measure::SnapshotTime, ns.saturating_mul(u128::from(kept.versions) * mib))
                     .with(Measure::SnapshotRestored, u128::from(kept.restores) * mib);
             }
             (Some(_), None) => notices.push(self.no_price(Counts::SnapshotGbSeconds.what())),

@@ -275,6 +275,9 @@ pub struct LogStatus {
     pub exited: Option<Sourced<String>>,
 }
 
+/// No price is more than a trillion dollars: sums of prices fit a decimal then, whatever ran.
+const MOST_USD: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0);
+
 /// Dollars, exact. Written as a string, so that no binary fraction comes between: `"0.20"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Usd(pub Decimal);
@@ -285,6 +288,6 @@ impl<'de> Deserialize<'de> for Usd {
             |found: &str| D::Error::custom(format!("{found} is no price: write it as \"0.0000166667\""));
         let text = String::deserialize(deserializer)?;
         let usd = Decimal::from_str_exact(&text).map_err(|_| wrong(&format!("\"{text}\"")))?;
-        if usd.is_sign_negative() { Err(wrong(&text)) } else { Ok(Usd(usd)) }
+        if usd.is_sign_negative() || usd > MOST_USD { Err(wrong(&text)) } else { Ok(Usd(usd)) }
     }
 }

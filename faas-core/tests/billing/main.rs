@@ -1,4 +1,5 @@
 //! Bills: those that providers publish, to the cent, and laws that every bill obeys.
 
+mod hostile;
 mod laws;
 mod published;
