@@ -96,6 +96,21 @@ pub enum Scale {
     MinInstances(Named<u32>),
 }
 
+impl Scale {
+    /// # Errors
+    /// When more is kept than there may be.
+    fn within(&self, most: u32, profile: &str) -> Result<(), Error> {
+        match self {
+            Scale::MinInstances(Named { function, value }) if *value > most => {
+                Err(Error::bad_input(format!(
+                    "`{function}` cannot keep {value} instances: under `{profile}` there are {most} of all functions at most"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Something that is said of one function: `hello=5`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named<T> {
@@ -148,6 +163,10 @@ impl Host {
     /// When there is no such profile, or the operating system refuses what it needs.
     pub fn new(setup: Setup) -> Result<Arc<Self>, Error> {
         let profile = Arc::new(profiles::find(&setup.profile)?);
+        let most = profile.pool_limits().max_instances;
+        for scale in &setup.scale {
+            scale.within(most, &setup.profile)?;
+        }
         let clock = SystemClock::shared();
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;

@@ -141,6 +141,18 @@ impl Profile {
         let mut notices = Vec::new();
         let month = self.month(stated, &mut notices);
         self.limits_exceeded(stated, &mut notices);
+        if stated.cold_starts > stated.requests {
+            notices.push(format!(
+                "{} cold starts are more than there are requests: each is cold",
+                stated.cold_starts
+            ));
+        }
+        if month.functions.is_beyond_counting() {
+            notices.push(format!(
+                "`{}`: some of it is more than can be counted: it costs more than this",
+                self.name
+            ));
+        }
         let invoice = Invoice::of(&self.billing, &month, allowances);
         Estimate { month, invoice, notices }
     }

@@ -28,13 +28,43 @@ impl fmt::Display for UnknownProfile {
                 aliases => format!("{} ({})", built_in.name, aliases.join(", ")),
             })
             .collect();
+        write!(f, "there is no profile `{}`: ", self.0)?;
+        if let Some(meant) = self.meant() {
+            write!(f, "did you mean `{meant}`? ")?;
+        }
         write!(
             f,
-            "there is no profile `{}`: choose one of {}; or give the path of a file of your own, such as ./mine.toml",
-            self.0,
+            "Choose one of {}; or give the path of a file of your own, such as ./mine.toml",
             names.join(", ")
         )
     }
+}
+
+impl UnknownProfile {
+    /// The name that was probably meant: one that begins like this, or is a few letters away from it.
+    fn meant(&self) -> Option<&'static str> {
+        let typed = self.0.to_lowercase();
+        let names =
+            || builtin::ALL.iter().flat_map(|of| std::iter::once(&of.name).chain(of.aliases)).copied();
+        let begins = || names().find(|name| typed.len() > 1 && name.starts_with(&typed));
+        let (letters, nearest) = names().map(|name| (distance(&typed, name), name)).min()?;
+        if letters * 4 <= typed.chars().count() { Some(nearest) } else { begins() }
+    }
+}
+
+/// How many letters must be put in, left out or exchanged to make one of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, a) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in b.iter().enumerate() {
+            let exchanged = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
 }
 
 impl std::error::Error for UnknownProfile {}
@@ -178,7 +208,27 @@ mod tests {
     #[test]
     fn a_wrong_name_is_told_with_the_right_ones() {
         let error = Profile::named("aws").expect_err("there is none");
-        insta::assert_snapshot!(error, @"there is no profile `aws`: choose one of aws-lambda (aws-lambda-x86), aws-lambda-arm (aws-lambda-arm64), cloudflare-workers (cloudflare-workers-paid), cloudflare-workers-free, google-cloud-run-functions (google-cloud-run-functions-gen2, gcf-gen2), google-cloud-run-functions-gen1 (google-cloud-functions-gen1, gcf-gen1), azure-functions (azure-functions-consumption, azure-consumption), azure-functions-flex (azure-flex), vercel-fluid (vercel), fastly-compute (fastly), deno-deploy (deno), own; or give the path of a file of your own, such as ./mine.toml");
+        insta::assert_snapshot!(error, @"there is no profile `aws`: did you mean `aws-lambda`? Choose one of aws-lambda (aws-lambda-x86), aws-lambda-arm (aws-lambda-arm64), cloudflare-workers (cloudflare-workers-paid), cloudflare-workers-free, google-cloud-run-functions (google-cloud-run-functions-gen2, gcf-gen2), google-cloud-run-functions-gen1 (google-cloud-functions-gen1, gcf-gen1), azure-functions (azure-functions-consumption, azure-consumption), azure-functions-flex (azure-flex), vercel-fluid (vercel), fastly-compute (fastly), deno-deploy (deno), own; or give the path of a file of your own, such as ./mine.toml");
+    }
+
+    #[test]
+    fn what_was_probably_meant_is_told() {
+        let meant = |name: &str| UnknownProfile(name.to_owned()).meant();
+        for (typed, name) in [
+            ("aws-lamda", "aws-lambda"),
+            ("AWS-Lambda", "aws-lambda"),
+            ("aws", "aws-lambda"),
+            ("google", "google-cloud-run-functions"),
+            ("cloudflare-worker", "cloudflare-workers"),
+            ("gcf-gen3", "gcf-gen1"),
+            ("azure-flexx", "azure-flex"),
+            ("verce", "vercel"),
+        ] {
+            assert_eq!(meant(typed), Some(name), "{typed}");
+        }
+        for typed in ["", "x", "heroku", "lambda"] {
+            assert_eq!(meant(typed), None, "{typed}");
+        }
     }
 
     /// The error of a built-in file in which one thing was replaced.

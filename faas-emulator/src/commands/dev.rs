@@ -195,6 +195,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         first = session.first(!options.no_watch) => first?,
         () = interrupts.next() => return Ok(ExitCode::from(INTERRUPTED)),
     }
+    nobodys(options, host).into_iter().for_each(|told| console.say(Event::Notice(told)));
     let mut keeper = Keeper::new(host.clone(), project.clone()).await?;
     let events = Events::start(host, &project, options.events).await;
     let scheme = if options.tls { "https" } else { "http" };
@@ -259,6 +260,28 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     recorded.into_iter().for_each(|told| console.say(Event::Notice(told)));
     console.say(Event::Bill(host.meter().bill(clock.now())));
     Ok(code)
+}
+
+/// What is said of functions that there are not, in words; nothing while there are none at all.
+fn nobodys(options: &Options, host: &Host) -> Vec<String> {
+    let served: Vec<String> = host.served().into_iter().map(|served| served.function).collect();
+    if served.is_empty() {
+        return Vec::new();
+    }
+    let scale = |option, of: &'_ [Named<u32>]| -> Vec<(&str, String)> {
+        of.iter().map(|named| (option, named.function.clone())).collect()
+    };
+    let named =
+        |option, function: &Option<std::sync::Arc<str>>| Some((option, function.as_ref()?.to_string()));
+    let mut said = scale("--reserve", &options.reserve);
+    said.extend(scale("--min-instances", &options.min_instances));
+    said.extend(options.budget.iter().filter_map(|cap| named("--budget", &cap.function)));
+    said.extend(options.rate.iter().filter_map(|rate| named("--rate", &rate.function)));
+    said.retain(|(_, name)| !served.contains(name));
+    let told = |(option, name): &(&str, String)| {
+        format!("{option} names `{name}`, and no function is called so: there are {}", served.join(", "))
+    };
+    said.iter().map(told).collect()
 }
 
 /// Ctrl-C and SIGTERM, one after the other.

@@ -94,7 +94,8 @@ fn modules_that_cannot_be_served() {
 #[test]
 fn an_unknown_profile() {
     let dir = folder();
-    insta::assert_snapshot!(told(&["dev", "--as", "aws"], dir.path()), @"error: there is no profile `aws`: choose one of aws-lambda (aws-lambda-x86), aws-lambda-arm (aws-lambda-arm64), cloudflare-workers (cloudflare-workers-paid), cloudflare-workers-free, google-cloud-run-functions (google-cloud-run-functions-gen2, gcf-gen2), google-cloud-run-functions-gen1 (google-cloud-functions-gen1, gcf-gen1), azure-functions (azure-functions-consumption, azure-consumption), azure-functions-flex (azure-flex), vercel-fluid (vercel), fastly-compute (fastly), deno-deploy (deno), own; or give the path of a file of your own, such as ./mine.toml");
+    insta::assert_snapshot!(told(&["dev", "--min-instances", "hello=4000000000"], dir.path()), @"error: `hello` cannot keep 4000000000 instances: under `aws-lambda` there are 1000 of all functions at most");
+    insta::assert_snapshot!(told(&["dev", "--as", "aws"], dir.path()), @"error: there is no profile `aws`: did you mean `aws-lambda`? Choose one of aws-lambda (aws-lambda-x86), aws-lambda-arm (aws-lambda-arm64), cloudflare-workers (cloudflare-workers-paid), cloudflare-workers-free, google-cloud-run-functions (google-cloud-run-functions-gen2, gcf-gen2), google-cloud-run-functions-gen1 (google-cloud-functions-gen1, gcf-gen1), azure-functions (azure-functions-consumption, azure-consumption), azure-functions-flex (azure-flex), vercel-fluid (vercel), fastly-compute (fastly), deno-deploy (deno), own; or give the path of a file of your own, such as ./mine.toml");
 }
 
 #[test]

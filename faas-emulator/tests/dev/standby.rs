@@ -102,12 +102,14 @@ fn where_nobody_sells_it_that_is_said() {
     let project = Project::new("is-not-sold", &says("hello", "hi"));
     let dev = Dev::start(
         project.path(),
-        &["--no-watch", "--min-instances", "hello=1", "--as", "cloudflare-workers"],
+        &["--no-watch", "--min-instances", "hello=1", "--as", "cloudflare-workers", "--rate", "helo=1/s"],
     );
     assert_eq!(
         notice(&dev, "kept ready"),
         "1 x 128 MiB are kept ready for `hello`: no price of `cloudflare-workers` for that is known, so it is not in the bill"
     );
     dev.event("built");
+    let misspelt = notice(&dev, "no function is called so");
+    assert_eq!(misspelt, "--rate names `helo`, and no function is called so: there are hello");
     assert_eq!(dev.stop()["total_usd"], "0");
 }

@@ -14,7 +14,7 @@ mod steps;
 mod table;
 mod verdict;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, io::Write as _, path::PathBuf, process::ExitCode};
 
 use faas_core::{abi::manifest::is_name, sandbox::wasmer::Tier};
 
@@ -96,7 +96,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Error> {
     let profile = host.profile();
     let memories = match options.memory_mb.as_slice() {
         [] => steps::of(profile),
-        chosen => chosen.to_vec(),
+        chosen => BTreeSet::from_iter(chosen.iter().copied()).into_iter().collect(),
     };
     let mut trials = memories
         .into_iter()
