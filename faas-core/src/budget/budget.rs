@@ -158,6 +158,12 @@ impl Budget {
         let sums = self.functions.entry(function.clone()).or_default();
         sums.ran += 1;
         sums.spent_usd += usd;
+        self.spend_standing(now, function, usd)
+    }
+
+    /// Adds what a function has cost without an invocation, such as instances that it keeps ready: of its caps, but not of what
+    /// an invocation costs in the mean.
+    pub fn spend_standing(&mut self, now: Time, function: &Arc<str>, usd: Decimal) -> Vec<Notice> {
         *self.unkept.entry((now.utc_day(), function.clone())).or_default() += usd;
         let mut notices = Vec::new();
         for account in self.accounts.iter_mut().filter(|account| account.is_of(function)) {
@@ -356,6 +362,7 @@ mod tests {
         assert!(!budget.is_spent(at(20_001, 0), &hello));
         assert_eq!(budget.admit(at(20_001, 0), &hello), Ok(()), "the next day");
 
+        assert_eq!(budget.spend_standing(at(20_001, 1), &hello, cents(8)).len(), 1, "it is of the day too");
         let refused: Vec<_> = budget.refused().collect();
         let would = Refused { function: hello, count: 1, would_cost_usd: Some(cents(3)) };
         assert_eq!(refused, [would], "four cost 12 cents");

@@ -215,7 +215,7 @@ mod tests {
     fn what_was_probably_meant_is_told() {
         let meant = |name: &str| UnknownProfile(name.to_owned()).meant();
         for (typed, name) in [
-            ("aws-lamda", "aws-lambda"),
+            ("aws-lambada", "aws-lambda"),
             ("AWS-Lambda", "aws-lambda"),
             ("aws", "aws-lambda"),
             ("google", "google-cloud-run-functions"),

@@ -153,7 +153,7 @@ impl Meter {
         let Some(budget) = &self.budget else { return };
         let more = self.books.lock().take_standby_usd(now);
         for (function, usd) in more {
-            let notices = budget.lock().spend(now, &function, usd);
+            let notices = budget.lock().spend_standing(now, &function, usd);
             self.tell(notices);
         }
     }

@@ -139,7 +139,7 @@ fn what_a_session_is_asked_tune_asks_again() {
     }
     let (code, stdout, _) = tune(&project, &["shop", "--memory-mb", "128"]);
     assert_eq!(code, Some(0), "{stdout}");
-    assert!(stdout.contains("recorded: 1 requests, from 20"), "of the last session: {stdout}");
+    assert!(stdout.contains("recorded: 1 request, from 20"), "of the last session: {stdout}");
 
     let text = std::fs::read_to_string(&files[0]).expect("it is there");
     std::fs::write(&files[0], text.replace("POST", "NO METHOD")).expect("it can be written");

@@ -92,6 +92,7 @@ fn what_is_kept_ready_is_billed_by_the_providers_rule_whether_it_is_called_or_no
         usd(&one["total_usd"])
     };
     assert_eq!(total("aws-lambda"), usd(&month["total_usd"]), "one arithmetic");
+    assert!(compared["unpriced"].as_str().is_some_and(|told| told.contains("vercel-fluid")), "{compared}");
     // two of 512 MiB, which is the least that Flex sells, for a month at $0.000004
     let flex = Decimal::from(730 * 3600) * number("0.000004");
     assert!(total("azure-functions-flex") >= flex.round_dp(2), "{compared}");
@@ -102,7 +103,7 @@ fn where_nobody_sells_it_that_is_said() {
     let project = Project::new("is-not-sold", &says("hello", "hi"));
     let dev = Dev::start(
         project.path(),
-        &["--no-watch", "--min-instances", "hello=1", "--as", "cloudflare-workers", "--rate", "helo=1/s"],
+        &["--no-watch", "--min-instances", "hello=1", "--as", "cloudflare-workers", "--rate", "hallo=1/s"],
     );
     assert_eq!(
         notice(&dev, "kept ready"),
@@ -110,6 +111,6 @@ fn where_nobody_sells_it_that_is_said() {
     );
     dev.event("built");
     let misspelt = notice(&dev, "no function is called so");
-    assert_eq!(misspelt, "--rate names `helo`, and no function is called so: there are hello");
+    assert_eq!(misspelt, "--rate names `hallo`, and no function is called so: there are hello");
     assert_eq!(dev.stop()["total_usd"], "0");
 }

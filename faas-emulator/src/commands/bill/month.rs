@@ -74,9 +74,9 @@ impl Scale {
         self.count(time_ns).min(MONTH_MS * 1_000_000)
     }
 
-    /// The instances that are kept ready in a month, all those of this function: `all` is every one's.
-    fn provisioned(&self, session: &Session, name: &str, load: &Load) -> Option<Provisioned> {
-        let is_of = |(function, _): &(&String, &Vec<Standby>)| name == ALL || name == *function;
+    /// The instances that this function keeps ready in a month; all functions if none is named.
+    fn provisioned(&self, session: &Session, function: Option<&str>, load: &Load) -> Option<Provisioned> {
+        let is_of = |(name, _): &(&String, &Vec<Standby>)| function.is_none_or(|own| own == *name);
         let kept: Vec<&Standby> = session
             .kept
             .iter()
@@ -119,6 +119,8 @@ pub(super) struct Comparison {
     pub(super) how: String,
     /// How many servers, and how much of them would be idle.
     pub(super) servers: String,
+    /// Under which profiles nothing was counted for what is kept ready; nothing to say if nothing is.
+    pub(super) unpriced: Option<String>,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,25 @@ pub(super) struct Row {
     pub(super) total_usd: Decimal,
     /// From how many requests a month on servers cost no more, by function; all functions together first.
     pub(super) break_even: Vec<(String, Option<u64>)>,
+}
+
+/// Where no price is known for what the session keeps ready.
+fn unpriced(session: &Session, profiles: &[Profile]) -> Option<String> {
+    let has_none =
+        |profile: &&Profile| profile.billing.provisioned.is_none() && profile.billing.servers.is_none();
+    let names: Vec<&str> = profiles.iter().filter(has_none).map(|profile| profile.name.as_str()).collect();
+    (!session.kept.is_empty() && !names.is_empty()).then(|| {
+        format!("instances are kept ready, for which no price of these is known: {}", names.join(", "))
+    })
+}
+
+/// What a function is called beside all of them.
+fn label(function: Option<&str>) -> String {
+    match function {
+        None => ALL.to_owned(),
+        Some(ALL) => format!("{ALL} (the function)"),
+        Some(name) => name.to_owned(),
+    }
 }
 
 /// # Errors
@@ -139,22 +160,25 @@ pub(super) fn compare(session: &Session, own: &Profile, allowances: Allowances) 
     }
     let all = session.load();
     let functions = session.functions.iter().filter(|(_, load)| load.served > 0);
-    let loads: Vec<_> =
-        std::iter::once((ALL, all)).chain(functions.map(|(name, load)| (name.as_str(), *load))).collect();
-    let stated = |name: &str, load: &Load| Stated {
+    let loads: Vec<_> = std::iter::once((None, all))
+        .chain(functions.map(|(name, load)| (Some(name.as_str()), *load)))
+        .collect();
+    let stated = |function: Option<&str>, load: &Load| Stated {
         requests: scale.count(load.served - load.provisioned),
         duration: Duration::from_nanos(load.handler_ns / load.served.max(1)),
         cpu: Some(Duration::from_nanos(load.cpu_ns / load.served.max(1))),
-        provisioned: scale.provisioned(session, name, load),
+        provisioned: scale.provisioned(session, function, load),
         memory_mib: load.memory_mib,
         cold_starts: scale.count(load.cold),
         init: Duration::from_nanos(load.init_ns / load.cold.max(1)),
         peak_rps: Some(session.peak_rps.into()),
         ..Stated::default()
     };
-    let estimates: Vec<(&str, Vec<Compared>)> = loads
+    let estimates: Vec<(String, Vec<Compared>)> = loads
         .iter()
-        .map(|(name, load)| (*name, compare_stated(profiles.clone(), &stated(name, load), allowances)))
+        .map(|(name, load)| {
+            (label(*name), compare_stated(profiles.clone(), &stated(*name, load), allowances))
+        })
         .collect();
     let estimate = |of: &[Compared], name: &str| of.iter().position(|one| one.profile.name == name);
     let mut servers = String::new();
@@ -182,10 +206,29 @@ pub(super) fn compare(session: &Session, own: &Profile, allowances: Allowances) 
         }
         let break_even = estimates.iter().map(|(function, of)| {
             let requests = estimate(of, &profile.name).and_then(|i| of[i].break_even_requests);
-            ((*function).to_owned(), requests)
+            (function.clone(), requests)
         });
         rows.push(Row { profile: profile.name.clone(), total_usd, break_even: break_even.collect() });
     }
     rows.sort_by_key(|row| row.total_usd);
-    Ok(Comparison { rows, how: scale.how(session), servers })
+    Ok(Comparison { rows, how: scale.how(session), servers, unpriced: unpriced(session, &profiles) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_called_all_is_not_all_of_them() {
+        let load = Load { served: 10, memory_mib: 128, handler_ns: 10_000_000, ..Load::default() };
+        let functions = ["all", "hello"].map(|name| (name.to_owned(), load));
+        let session =
+            Session { observed_ms: 1_000, peak_rps: 10, functions: functions.into(), ..Session::default() };
+        let aws = Profile::named("aws-lambda").expect("built in");
+        let compared = compare(&session, &aws, Allowances::Applied).expect("something ran");
+        let row = compared.rows.iter().find(|row| row.profile == "aws-lambda").expect("it is there");
+        let labels: Vec<&str> = row.break_even.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(labels, ["all", "all (the function)", "hello"]);
+        assert_eq!(compared.unpriced, None, "nothing is kept ready");
+    }
 }

@@ -135,7 +135,8 @@ pub(super) fn comparison(all: &Comparison) -> String {
         let parts: Vec<String> = parts.map(|(name, n)| format!("{name} {}", requests(*n))).collect();
         rows.push([row.profile.clone(), row.total_usd.to_string(), parts.join(", ")]);
     }
-    format!("{}\n{}\n{}\n", columns(&rows, &[1]), all.how, all.servers)
+    let unpriced = all.unpriced.as_ref().map_or_else(String::new, |told| format!("{told}\n"));
+    format!("{}\n{}\n{}\n{unpriced}", columns(&rows, &[1]), all.how, all.servers)
 }
 
 pub(super) fn comparison_json(all: &Comparison) -> String {
@@ -149,7 +150,15 @@ pub(super) fn comparison_json(all: &Comparison) -> String {
         })
     };
     let rows: Vec<Value> = all.rows.iter().map(row).collect();
-    format!("{}\n", json!({ "profiles": rows, "scaled": all.how, "servers": all.servers }))
+    format!(
+        "{}\n",
+        json!({
+            "profiles": rows,
+            "scaled": all.how,
+            "servers": all.servers,
+            "unpriced": all.unpriced,
+        })
+    )
 }
 
 pub(super) fn comparison_csv(all: &Comparison) -> String {

@@ -83,7 +83,8 @@ impl Events {
                 } else {
                     format!(" of {}", recording.seen)
                 };
-                Some(format!("asked what `faas dev --record` has recorded: {count}{of} requests, from {first} to {last}"))
+                let requests = if count == 1 && of.is_empty() { "request" } else { "requests" };
+                Some(format!("asked what `faas dev --record` has recorded: {count}{of} {requests}, from {first} to {last}"))
             }
             Events::Nothing => Some(
                 "asked nothing in particular: --data gives it events, and `faas dev --record` records what it is asked".into(),
