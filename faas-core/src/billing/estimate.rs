@@ -147,7 +147,7 @@ impl Profile {
                 stated.cold_starts
             ));
         }
-        if month.functions.is_beyond_counting() {
+        if !month.functions.is_exact() {
             notices.push(format!(
                 "`{}`: some of it is more than can be counted: it costs more than this",
                 self.name

@@ -137,11 +137,6 @@ impl Quantities {
         self
     }
 
-    /// Whether one of them has reached the end of what a decimal holds.
-    pub(super) fn is_beyond_counting(&self) -> bool {
-        self.0.iter().any(|count| decimal(*count) == Decimal::MAX)
-    }
-
     /// Only those of these measures.
     #[must_use]
     pub(super) fn only(mut self, is_kept: impl Fn(Measure) -> bool) -> Self {

@@ -168,3 +168,16 @@ fn whatever_line_a_profile_lacks_nothing_panics() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(used > 500, "{used}");
 }
+
+#[test]
+fn what_cannot_be_is_told_and_priced_as_far_as_it_can() {
+    let aws = Profile::named("aws-lambda").expect("built in");
+    let told = |requests, duration_ms, cold_starts| {
+        let duration = Duration::from_millis(duration_ms);
+        let stated = Stated { requests, duration, memory_mib: 128, cold_starts, ..Stated::default() };
+        aws.estimate(&stated, Allowances::Applied).notices.join("\n")
+    };
+    assert_eq!(told(1_000_000, 100, 1_000), "");
+    insta::assert_snapshot!(told(1_000, 1, 2_000), @"2000 cold starts are more than there are requests: each is cold");
+    insta::assert_snapshot!(told(u64::MAX, 900_000, 0), @"`aws-lambda`: some of it is more than can be counted: it costs more than this");
+}

@@ -154,10 +154,10 @@ fn policies_compare_at_equal_memory() {
     trace azure-2019 · apps 100 · functions 100 · seconds 28800.0 · arrivals poisson · seed 0 · cold start ms 431..655 · billed init ms 143.0 · instance concurrency 1 · memory mib 4096 · profile aws-lambda
 
     policy            invocations  cold starts  cold %  app p50 %  app p75 %  idle GB-s  delay p50 ms  p99 ms  refused   dollars
-    fixed:10m              339657         3763   1.108     77.679    100.000   104649.0           0.0   339.7        0  1.093454
-    hybrid                 339657         2169   0.639     46.774     93.750    99760.6           0.0     0.0        0  1.092958
-    greedy-dual            339657         4759   1.401     94.316    100.000   103467.2           0.0   390.1        0  1.094062
-    greedy-dual-size       339657         3164   0.932     40.000    100.000   103850.1           0.0     9.6        0  1.093428
-    none                   339657         3763   1.108     77.679    100.000   104649.0           0.0   339.7        0  1.093454
+    fixed:10m              339657         4710   1.387     77.679    100.000   104649.0           0.0   339.7        0  1.093454
+    hybrid                 339657         2739   0.806     46.774     93.750    99760.6           0.0     0.0        0  1.092958
+    greedy-dual            339657         4861   1.431     94.316    100.000   103467.2           0.0   390.1        0  1.094062
+    greedy-dual-size       339657         3447   1.015     40.206    100.000   103850.1           0.0     9.6        0  1.093428
+    none                   339657         4710   1.387     77.679    100.000   104649.0           0.0   339.7        0  1.093454
     ");
 }

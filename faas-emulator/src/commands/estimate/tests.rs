@@ -306,12 +306,3 @@ fn what_is_not_stated_is_asked_for() {
     `cloudflare-workers-free` does not allow 1000000 requests a day: 100000 at most
     ");
 }
-
-#[test]
-fn what_cannot_be_is_told_and_priced_as_far_as_it_can() {
-    let notices =
-        |words: &str| run(&format!("--as aws-lambda --memory-mb 128 {words}")).expect("priced").1.join("\n");
-    insta::assert_snapshot!(notices("--requests 1k --duration-ms 1 --cold-starts 2k --init-ms 5"), @"2000 cold starts are more than there are requests: each is cold");
-    insta::assert_snapshot!(notices("--requests 18446744073709551615 --duration-ms 900000"), @"`aws-lambda`: some of it is more than can be counted: it costs more than this");
-    assert_eq!(notices("--requests 1M --duration-ms 100"), "");
-}
