@@ -10,7 +10,7 @@ use tower::{service_fn, util::BoxCloneSyncService};
 
 use super::*;
 use crate::{
-    clock::{BoxFuture, Clock as _, VirtualClock},
+    clock::{BoxFuture, Clock as _, Time, VirtualClock},
     delivery::{Backoff, Cause, Change, MemoryJournal},
     invocation::{End, ErrorKind, Failure, Invocation, InvocationError, Reply},
     transition::Unobserved,
@@ -125,6 +125,23 @@ async fn a_layer_that_panics_loses_no_event() {
     assert_eq!(world.courier.list().len(), 1);
     world.clock.run(SECOND).await;
     assert!(world.courier.list().is_empty());
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_broken_off_is_made_again_after_a_while() {
+    // a scheduler that is shut down, as long as the courier is not
+    let shut_down =
+        |n| if n <= 3 { End::Failed(InvocationError::new(ErrorKind::ShuttingDown, "it is")) } else { ok(n) };
+    for end in [shut_down, |n| if n <= 3 { End::Cancelled } else { ok(n) }] {
+        let world = World::new(end).await;
+        world.accept().await.expect("there is room");
+        world.clock.run(2 * SECOND).await;
+        let waiting = world.courier.list();
+        assert_eq!(waiting.len(), 1, "three attempts, a second apart, and not all at once");
+        assert_eq!((waiting[0].status.failures, waiting[0].status.due), (0, Time::EPOCH + 3 * SECOND));
+        world.clock.run(SECOND).await;
+        assert!(world.courier.list().is_empty());
+    }
 }
 
 #[tokio::test]

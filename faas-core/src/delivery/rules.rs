@@ -74,7 +74,7 @@ pub enum Outcome {
     Unserved,
     /// No repetition would change it.
     Refused,
-    /// The host stops: the event stays as it was.
+    /// The host stops: the event stays as it was. While it does not, a courier takes this for [`Outcome::Unserved`].
     Interrupted,
 }
 

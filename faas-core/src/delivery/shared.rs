@@ -152,6 +152,12 @@ impl Shared {
         let now = self.clock.now();
         let told = {
             let mut state = self.state.lock();
+            let outcome = match outcome {
+                // who breaks attempts off while this courier goes on (a scheduler that was shut down before it, a reply without
+                // an end) would be asked again at once, and again
+                Outcome::Interrupted if !state.is_stopping => Outcome::Unserved,
+                outcome => outcome,
+            };
             match state.deliveries.settle(now, key, outcome) {
                 Verdict::Done => {
                     let event = state.listed.remove(&key);
