@@ -102,7 +102,7 @@ impl Policy for HybridHistogram {
         let app = self.apps.at(function.app);
         match app.ended {
             Some(ended) if !app.window.warm_after.is_zero() => {
-                Rest { unload: true, warm_at: Some(ended + app.window.warm_after) }
+                Rest { unload: true, warm_at: Some(ended + app.window.warm_after), ..Rest::STAY }
             }
             _ => Rest::STAY,
         }
@@ -199,7 +199,10 @@ mod tests {
         // all in bin 60: head 60 min, tail 61; 0.9 × 60 = 54, 1.1 × 61 = 67.1
         let (mut policy, now) = app([60; 10]);
         let warm_at = now + minutes(54);
-        assert_eq!(with(|f| policy.rest(now, f)), Rest { unload: true, warm_at: Some(warm_at) });
+        assert_eq!(
+            with(|f| policy.rest(now, f)),
+            Rest { unload: true, warm_at: Some(warm_at), even_if_active: false }
+        );
         assert_eq!(with(|f| policy.keep(now, f)), Some(Duration::from_secs(67 * 60 + 6)));
         // once warmed, what is left of the window, which counts from the last execution
         assert_eq!(with(|f| policy.keep(warm_at, f)), Some(Duration::from_secs(13 * 60 + 6)));

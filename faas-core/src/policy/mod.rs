@@ -128,14 +128,15 @@ pub enum Event {
 pub struct Rest {
     /// Stop its idle instances now, whatever [`Policy::keep`] has said of them.
     pub unload: bool,
-    /// When to start an instance of the function, and of each other one of the app that has been unloaded, unless an
-    /// invocation of the app comes before. A time that is not later than now means never.
+    /// When to start an instance of the function, unless one is free then. A time that is not later than now means never.
     pub warm_at: Option<Time>,
+    /// Whether it is started even if invocations of the app run then; else one that has come meanwhile does away with it.
+    pub even_if_active: bool,
 }
 
 impl Rest {
     /// Everything stays as it is.
-    pub const STAY: Rest = Rest { unload: false, warm_at: None };
+    pub const STAY: Rest = Rest { unload: false, warm_at: None, even_if_active: false };
 }
 
 /// Which instances are kept warm, for how long, and when one is started ahead.
@@ -149,8 +150,9 @@ pub trait Policy: Send + Debug + 'static {
     /// until its room is needed for something else.
     fn keep(&mut self, now: Time, function: Subject<'_>) -> Option<Duration>;
 
-    /// Asked when none of the app's invocations runs or waits any more, `function`'s having been the last; and, for
-    /// when to warm it alone, when a function is deployed and when one has just been warmed.
+    /// Asked when none of the app's invocations runs or waits any more, `function`'s having been the last. If that is to be
+    /// unloaded, it is asked for each other function of the app, too. And, for when to warm it alone, when a function is deployed
+    /// and when one has just been warmed.
     fn rest(&mut self, now: Time, function: Subject<'_>) -> Rest {
         let _ = (now, function);
         Rest::STAY

@@ -68,11 +68,15 @@ impl Policy for Scheduled {
 
     fn rest(&mut self, now: Time, function: Subject<'_>) -> Rest {
         let mut rest = self.inner.rest(now, function);
+        // what is warm stays for a firing that is near: it would not be warmed for it again
+        rest.unload &= self.after(now, function).is_none_or(|at| at.since(now) > self.lead);
         // the first for which there still is time to warm
         if let Some(at) = self.after(now + self.lead, function) {
             let warm_at = now + at.since(now + self.lead);
-            let inner = rest.warm_at.filter(|inner| *inner > now);
-            rest.warm_at = Some(inner.map_or(warm_at, |inner| inner.min(warm_at)));
+            if rest.warm_at.is_none_or(|inner| inner <= now || warm_at <= inner) {
+                // whoever runs then may run still when it fires
+                (rest.warm_at, rest.even_if_active) = (Some(warm_at), true);
+            }
         }
         rest
     }
@@ -112,7 +116,7 @@ mod tests {
             Scheduled::new(FixedTtl(secs(30)), secs(10)).fires_at("report", vec![at(200), at(100)]);
         let report = FunctionSpec::new("report");
         let report = Subject { spec: &report, index: 0, app: 0, active: 0 };
-        let warm = |s| Rest { unload: false, warm_at: Some(at(s)) };
+        let warm = |s| Rest { unload: false, warm_at: Some(at(s)), even_if_active: true };
 
         assert_eq!(policy.rest(at(0), report), warm(90), "asked at deployment");
         assert_eq!(policy.rest(at(90), report), warm(190), "asked when it has been warmed for the first");

@@ -115,6 +115,8 @@ pub(super) struct Function {
     pub(super) is_unloaded: bool,
     /// When to start one ahead of demand.
     pub(super) warm_at: Option<Time>,
+    /// Whether that is done even if invocations of its app run then.
+    pub(super) warms_anyway: bool,
     /// The earliest timer armed for it.
     pub(super) alarm: Option<Time>,
     /// Its entry among `Pool::ranks`.
@@ -148,6 +150,7 @@ impl Function {
             retry_at: None,
             is_unloaded: false,
             warm_at: None,
+            warms_anyway: false,
             alarm: None,
             rank: None,
         }

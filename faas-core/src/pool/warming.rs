@@ -2,7 +2,7 @@
 //! when something of theirs is due.
 
 use super::{Effect, FunctionId, Pool, apps::subject, timers::Timer};
-use crate::{clock::Time, transition::StopReason};
+use crate::{clock::Time, policy::Rest, transition::StopReason};
 
 /// How long a function waits after a failed start of an instance that it must have: 1 s, twice as long after each
 /// further failure, a minute at most.
@@ -14,18 +14,27 @@ impl Pool {
         let f = self.functions.peek(function.0.index);
         let app = f.app;
         let rest = self.policy.rest(now, subject(&self.apps, function, f));
-        self.warm_at(now, function, rest.warm_at);
+        self.plan(now, function, rest);
         if !rest.unload {
             return;
         }
         for n in 0..self.apps.at(app).functions.len() {
             let other = self.apps.at(app).functions[n];
+            let rest = if other == function {
+                rest
+            } else {
+                let f = self.functions.peek(other.0.index);
+                self.policy.rest(now, subject(&self.apps, other, f))
+            };
+            if !rest.unload {
+                continue;
+            }
             while let Some(index) = self.functions.at(other.0.index).idle.back() {
                 self.functions.at(other.0.index).is_unloaded = true;
                 self.stop(now, index, StopReason::Expired, effects);
             }
             if self.functions.at(other.0.index).is_unloaded {
-                self.warm_at(now, other, rest.warm_at);
+                self.plan(now, other, rest);
             }
         }
     }
@@ -34,12 +43,13 @@ impl Pool {
     pub(super) fn plan_warming(&mut self, now: Time, function: FunctionId) {
         let f = self.functions.peek(function.0.index);
         let rest = self.policy.rest(now, subject(&self.apps, function, f));
-        self.warm_at(now, function, rest.warm_at);
+        self.plan(now, function, rest);
     }
 
-    fn warm_at(&mut self, now: Time, function: FunctionId, at: Option<Time>) {
-        let at = at.filter(|at| *at > now);
-        self.functions.at(function.0.index).warm_at = at;
+    fn plan(&mut self, now: Time, function: FunctionId, rest: Rest) {
+        let at = rest.warm_at.filter(|at| *at > now);
+        let f = self.functions.at(function.0.index);
+        (f.warm_at, f.warms_anyway) = (at, rest.even_if_active);
         if at.is_some() {
             self.set_alarm(function);
         }
@@ -90,8 +100,9 @@ impl Pool {
             self.ask_for_room(function);
         }
         if warms {
+            let f = self.functions.peek(function.0.index);
             // an invocation that has come meanwhile has had what it needs, and its end brings another rest
-            if self.apps.at(self.functions.peek(function.0.index).app).active == 0 {
+            if f.warms_anyway || self.apps.at(f.app).active == 0 {
                 self.prewarm(now, function, effects);
             }
             self.plan_warming(now, function);

@@ -6,7 +6,7 @@ use super::world::LIMITS;
 use crate::{
     clock::Time,
     invocation::FunctionSpec,
-    policy::{FixedTtl, GreedyDual, HybridHistogram, Policy, Scheduled, UntilEvicted},
+    policy::{FixedTtl, GreedyDual, HybridHistogram, Policy, Rest, Scheduled, Subject, UntilEvicted},
     pool::*,
     transition::StopReason,
 };
@@ -196,6 +196,52 @@ fn a_priority_that_has_risen_is_noticed() {
     hand.effects.clear();
     hand.acquire(c);
     assert_eq!(hand.stops(), [(b_one, StopReason::Evicted)]);
+}
+
+/// Unloads whatever rests.
+#[derive(Debug)]
+struct Unloads;
+
+impl Policy for Unloads {
+    fn keep(&mut self, _: Time, _: Subject<'_>) -> Option<Duration> {
+        None
+    }
+
+    fn rest(&mut self, _: Time, _: Subject<'_>) -> Rest {
+        Rest { unload: true, ..Rest::STAY }
+    }
+}
+
+fn secs(n: u64) -> Time {
+    Time::EPOCH + Duration::from_secs(n)
+}
+
+#[test]
+fn a_firing_is_warmed_for_though_the_function_is_busy() {
+    let policy = Scheduled::new(UntilEvicted, Duration::from_secs(10)).fires_at("f", vec![secs(100)]);
+    let mut hand = Hand::new(ROOMY, policy);
+    let f = hand.deploy(spec("f", 1));
+    hand.pass(80);
+    hand.acquire(f);
+    hand.start_all(1); // and it runs until after the firing
+    hand.pass(18);
+    assert_eq!(hand.status(f), [1, 0, 1], "the firing finds it busy, and another one ready");
+}
+
+#[test]
+fn what_is_warm_shortly_before_a_firing_is_not_unloaded() {
+    let policy = Scheduled::new(Unloads, Duration::from_secs(10)).fires_at("f", vec![secs(100)]);
+    let mut hand = Hand::new(ROOMY, policy);
+    let app = |name: &str| FunctionSpec { app: Some("app".into()), ..spec(name, 1) };
+    let [f, other] = ["f", "other"].map(|name| hand.deploy(app(name)));
+    hand.pass(92); // f was warmed at 90
+    hand.start_all(1);
+    hand.call(f, 0);
+    hand.call(other, 1);
+    assert_eq!([hand.status(f), hand.status(other)], [[0, 1, 0], [0, 0, 0]], "the other one is, as it rests");
+    hand.pass(6);
+    hand.call(f, 0); // the firing
+    assert_eq!(hand.status(f), [0, 0, 0], "after it, it is like any");
 }
 
 #[test]

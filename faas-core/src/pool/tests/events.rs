@@ -54,7 +54,7 @@ impl Policy for Restless {
     }
 
     fn rest(&mut self, now: Time, _: Subject<'_>) -> Rest {
-        Rest { unload: true, warm_at: Some(now + Duration::from_millis(10)) }
+        Rest { unload: true, warm_at: Some(now + Duration::from_millis(10)), ..Rest::STAY }
     }
 }
 
