@@ -79,8 +79,13 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Where services take time from.
 pub trait Clock: Send + Sync + std::fmt::Debug + 'static {
-    /// The time now.
+    /// The time now: what durations and deadlines are reckoned by.
     fn now(&self) -> Time;
+    /// What the wall clock shows: for dates, and for whoever compares them with others'. It goes on while the machine sleeps, as
+    /// [`Clock::now`] need not, follows corrections, and may go backwards. The same as `now` where there is no wall.
+    fn wall(&self) -> Time {
+        self.now()
+    }
     /// Completes when `now()` has reached `until`.
     fn sleep_until(&self, until: Time) -> BoxFuture<'static, ()>;
 }
@@ -91,7 +96,7 @@ pub type SharedClock = Arc<dyn Clock>;
 /// What a native function sees of its host's clock.
 impl crate::native::Timer for SharedClock {
     fn wall_time(&self) -> std::time::SystemTime {
-        std::time::UNIX_EPOCH + Duration::from_nanos(self.now().unix_nanos())
+        std::time::UNIX_EPOCH + Duration::from_nanos(self.wall().unix_nanos())
     }
 
     fn sleep_for(&self, duration: Duration) -> BoxFuture<'static, ()> {
@@ -99,7 +104,8 @@ impl crate::native::Timer for SharedClock {
     }
 }
 
-/// Real time: the operating system's monotonic clock, set once by its wall clock.
+/// Real time: the operating system's monotonic clock, set once by its wall clock. It stands still while the machine sleeps, so
+/// that a call which a laptop slept through is neither late nor dear; [`Clock::wall`] does not.
 #[derive(Debug)]
 pub struct SystemClock {
     started: std::time::Instant,
@@ -110,18 +116,23 @@ impl SystemClock {
     /// A clock that shows real time.
     #[allow(clippy::disallowed_methods)]
     pub fn shared() -> SharedClock {
-        let since_epoch =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Arc::new(SystemClock {
-            started: std::time::Instant::now(),
-            started_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
-        })
+        Arc::new(SystemClock { started: std::time::Instant::now(), started_unix_nanos: wall_unix_nanos() })
     }
+}
+
+#[allow(clippy::disallowed_methods)]
+fn wall_unix_nanos() -> u64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Time {
         Time(self.started_unix_nanos) + self.started.elapsed()
+    }
+
+    fn wall(&self) -> Time {
+        Time(wall_unix_nanos())
     }
 
     #[allow(clippy::disallowed_methods)]

@@ -316,9 +316,8 @@ impl Host {
             self.scheduler.retire(name);
         }
         let functions = || release.functions.iter().map(|planned| &planned.spec);
-        let now = self.clock.now();
-        self.cron.follow(now, functions());
-        self.meter.serves(now, functions().map(|spec| &**spec));
+        self.cron.follow(self.clock.wall(), functions());
+        self.meter.serves(self.clock.now(), functions().map(|spec| &**spec));
         Ok(())
     }
 

@@ -13,6 +13,9 @@ use crate::{
 /// A firing that comes later than this is missed: the machine slept, or was busy. It is not made up for.
 pub const LATE: Duration = Duration::from_secs(60);
 
+/// So long a wall clock is trusted to go on evenly: then one looks again. A machine that has slept shows another time.
+const LOOK: Duration = Duration::from_secs(15);
+
 /// A function that fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firing {
@@ -105,6 +108,12 @@ impl Firings {
         self.functions.values().filter_map(|next| next.at).min()
     }
 
+    /// How long to wait before asking what is [`due`](Self::due): until the next firing, but no longer than a wall clock that
+    /// shows `now` can be trusted. Absent when nothing fires.
+    pub fn wait(&self, now: Time) -> Option<Duration> {
+        self.next_deadline().map(|at| at.since(now).min(LOOK))
+    }
+
     /// Each function, its schedule, and when it fires next.
     pub fn upcoming(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Schedule>, Option<Time>)> {
         self.functions.iter().map(|(function, next)| (function, &next.schedule, next.at))
@@ -161,6 +170,21 @@ mod tests {
         let mut every_minute = Firings::default();
         every_minute.replace(at(0, 0), [every("a", "* * * * *")]);
         assert_eq!(fired(&mut every_minute, at(10_000_000, 0)), [("a".into(), 10_000_000)], "19 years later");
+    }
+
+    #[test]
+    fn the_wall_clock_is_looked_at_now_and_then() {
+        let mut firings = Firings::default();
+        assert_eq!(firings.wait(at(0, 0)), None);
+        firings.replace(at(0, 0), [every("a", "*/10 * * * *")]);
+        assert_eq!(firings.wait(at(0, 0)), Some(LOOK), "a machine may sleep meanwhile");
+        assert!(LOOK < LATE, "and wake in time");
+        assert_eq!(firings.wait(at(9, 58)), Some(Duration::from_secs(2)));
+        assert_eq!(firings.wait(at(10, 1)), Some(Duration::ZERO));
+        // set back, it calls nobody twice
+        assert_eq!(fired(&mut firings, at(10, 0)), [("a".into(), 10)]);
+        assert_eq!(fired(&mut firings, at(9, 59)), []);
+        assert_eq!(fired(&mut firings, at(10, 0)), []);
     }
 
     #[test]

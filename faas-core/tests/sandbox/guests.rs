@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use faas_core::{
     abi::manifest::Isolation,
-    clock::VirtualClock,
+    clock::{BoxFuture, Clock, Time, VirtualClock},
     invocation::{End, ErrorKind, FunctionSpec, InvocationError, Origin, ReplyBody},
     sandbox::wasmer::Tier,
     transition::LogLevel,
@@ -18,7 +18,7 @@ use faas_core::{
 
 use crate::{
     cargo,
-    support::{Function, Host, whole},
+    support::{self, Function, Host, whole},
 };
 
 /// The folder of compiled guests.
@@ -217,4 +217,36 @@ async fn between_invocations_a_guest_is_frozen() {
     }
     // each invocation polls it once: it has come one tick further then, and not three million
     assert_eq!(told, ["0", "0", "1", "2"]);
+}
+
+/// The clock of a machine that has slept for an hour.
+#[derive(Debug)]
+struct Slept(VirtualClock);
+
+impl Clock for Slept {
+    fn now(&self) -> Time {
+        self.0.now()
+    }
+
+    fn wall(&self) -> Time {
+        self.0.now() + Duration::from_secs(3600)
+    }
+
+    fn sleep_until(&self, until: Time) -> BoxFuture<'static, ()> {
+        self.0.sleep_until(until)
+    }
+}
+
+#[tokio::test]
+async fn a_guest_is_told_the_time_of_the_wall_and_durations_without_sleep() {
+    let wat = support::poll(
+        "(drop (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 64)))
+         (drop (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 72)))
+         (if (i64.ne (i64.sub (i64.load (i32.const 64)) (i64.load (i32.const 72))) (i64.const 3600000000000))
+            (then unreachable))
+         (call $reply (local.get $call))",
+    );
+    let host = Host::with_clock(Arc::new(Slept(VirtualClock::default())));
+    let guest = host.start(&wat, support::spec()).await.expect("starts");
+    guest.get().await.expect("an hour is between them");
 }

@@ -185,7 +185,7 @@ impl Session {
         let cause = Cause { saved, changed };
         let (loader, clock, path) = (self.loader.clone(), self.clock.clone(), self.path.clone());
         Some(Box::pin(async move {
-            let began = clock.now();
+            let began = clock.wall(); // files have its times
             let loader = if look_again { anew(loader, path).await } else { loader };
             let result = loader.load(Tier::Fast, &|_| {}).await;
             Finished { cause, began, loader, result }

@@ -30,7 +30,7 @@ pub struct Crontab {
 }
 
 impl Crontab {
-    /// These functions are served from now on, and no others.
+    /// These functions are served from now on, by the wall clock, and no others.
     pub fn follow<'a>(&self, now: Time, functions: impl Iterator<Item = &'a Arc<FunctionSpec>>) {
         let scheduled = functions.filter_map(|spec| Some((spec.name.clone(), spec.schedule.clone()?)));
         self.firings.lock().replace(now, scheduled);
@@ -58,14 +58,14 @@ impl Crontab {
                 .collect();
             if schedules != told {
                 told = schedules;
-                console.say(Event::Schedules { now: clock.now(), upcoming });
+                console.say(Event::Schedules { now: clock.wall(), upcoming });
             }
-            let deadline = self.firings.lock().next_deadline();
-            match deadline {
-                Some(at) => _ = within(&**clock, at, self.changed.notified()).await,
+            let wait = self.firings.lock().wait(clock.wall());
+            match wait {
+                Some(wait) => _ = within(&**clock, clock.now() + wait, self.changed.notified()).await,
                 None => self.changed.notified().await,
             }
-            let due = self.firings.lock().due(clock.now());
+            let due = self.firings.lock().due(clock.wall());
             for firing in due {
                 let (function, at) = (&firing.function, rfc3339(firing.at));
                 if firing.is_late {

@@ -122,9 +122,12 @@ fn environ_get(mut env: Env<'_>, pointers: u32, bytes: u32) -> Result<i32, Guest
 
 // ---- time and randomness ----
 
-/// Realtime and monotonic are one timeline; the CPU clocks are not offered.
+/// The wall clock, and the one for durations; the CPU clocks are not offered. Where there is no wall they are one timeline.
+const REALTIME: u32 = 0;
+const MONOTONIC: u32 = 1;
+
 fn is_clock(id: u32) -> bool {
-    id < 2
+    matches!(id, REALTIME | MONOTONIC)
 }
 
 fn clock_time_get(mut env: Env<'_>, id: u32, _precision: u64, ptr: u32) -> Result<i32, GuestFault> {
@@ -136,7 +139,8 @@ fn clock_time_get(mut env: Env<'_>, id: u32, _precision: u64, ptr: u32) -> Resul
         if let Some(init) = &mut state.init {
             init.clock = true;
         }
-        write(ptr, &state.clock.now().unix_nanos().to_le_bytes())?;
+        let time = if id == REALTIME { state.clock.wall() } else { state.clock.now() };
+        write(ptr, &time.unix_nanos().to_le_bytes())?;
         Ok(errno::SUCCESS)
     })
 }

@@ -188,7 +188,7 @@ struct Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let now = self.clock.now();
+        let now = self.clock.wall();
         // a name that no certificate can hold gets none, and the client an alert
         self.leaves.lock().leaf(hello.server_name(), now).ok().map(|leaf| leaf.key)
     }
