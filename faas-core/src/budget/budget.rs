@@ -56,7 +56,8 @@ impl FromStr for Cap {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no budget: write 0.50/day, hello=5/month, or 2 for a session");
         let (function, amount) = match text.split_once('=') {
-            Some((function, amount)) => (Some(function.into()), amount),
+            Some((function, amount)) if !function.is_empty() => (Some(function.into()), amount),
+            Some(_) => return Err(wrong()),
             None => (None, text),
         };
         let (usd, per) = match amount.split_once('/') {
@@ -421,7 +422,7 @@ mod tests {
 
     #[test]
     fn what_is_no_budget_is_told() {
-        for text in ["", "x", "5/year", "hello=", "-1/day"] {
+        for text in ["", "x", "5/year", "hello=", "=5", "-1/day"] {
             assert!(text.parse::<Cap>().is_err_and(|why| why.contains("is no budget")), "{text}");
         }
     }
