@@ -163,7 +163,7 @@ fn main() {
                 .map(|path| {
                     scope.spawn(move || {
                         ask(server, &path, stop, |_, (status, handler)| {
-                            assert_eq!(status, 504, "it ends with the timeout's own error");
+                            assert_eq!(status, 502, "it ends with the timeout's own error");
                             handler - TIMEOUT_MS as f64
                         })
                     })

@@ -44,15 +44,24 @@ pub(super) fn check(profile: &Profile) -> Checked {
     rules(&profile.billing)
 }
 
-fn limits(limits: &Limits) -> Checked {
-    for (path, most) in [
-        ("limits.requests_per_day", &limits.requests_per_day),
-        ("limits.requests_per_minute", &limits.requests_per_minute),
-    ] {
-        if most.as_ref().is_some_and(|most| most.value == 0) {
-            return wrong(path, "with none nothing could ever run: write how many, or leave it out");
-        }
+/// What nothing could run without any of.
+fn some_at_least(all: &[(&str, Option<u64>)]) -> Checked {
+    match all.iter().find(|(_, most)| *most == Some(0)) {
+        Some((path, _)) => wrong(*path, "with none nothing could ever run: write how many, or leave it out"),
+        None => Ok(()),
     }
+}
+
+fn limits(limits: &Limits) -> Checked {
+    let default = |of: &Option<Range<u64>>| of.as_ref().map(|range| range.default.value);
+    some_at_least(&[
+        ("limits.requests_per_day", limits.requests_per_day.as_ref().map(|most| most.value)),
+        ("limits.requests_per_minute", limits.requests_per_minute.as_ref().map(|most| most.value)),
+        ("limits.memory_mib.default", Some(limits.memory_mib.default.value.into())),
+        ("limits.timeout_ms.default", default(&limits.timeout_ms)),
+        ("limits.cpu_ms.default", default(&limits.cpu_ms)),
+        ("limits.init_ms.default", default(&limits.init_ms)),
+    ])?;
     range("limits.memory_mib", Some(&limits.memory_mib))?;
     range("limits.scratch_mib", limits.scratch_mib.as_ref())?;
     let ranges = [
@@ -92,6 +101,13 @@ fn range<T: Copy + PartialOrd + Display>(path: &str, of: Option<&Range<T>>) -> C
 }
 
 fn scaling(scaling: &Scaling) -> Checked {
+    let of = |most: &Option<Sourced<u32>>| most.as_ref().map(|most| most.value.into());
+    some_at_least(&[
+        ("scaling.instance_concurrency", of(&scaling.instance_concurrency)),
+        ("scaling.max_instances", of(&scaling.max_instances)),
+        ("scaling.max_running", of(&scaling.max_running)),
+        ("scaling.max_function_instances", of(&scaling.max_function_instances)),
+    ])?;
     let no_more = |of: &str, than: &str, less: Option<u64>, more: Option<u64>| match (less, more) {
         (Some(less), Some(more)) if less > more => {
             wrong(format!("scaling.{of}"), format!("{of} is {less}, which is more than {than}, {more}"))

@@ -278,6 +278,16 @@ mod tests {
                 "{told}"
             );
         }
+        for (of, none) in [
+            ("default = { value = 128", "default = { value = 0"),
+            ("default = { value = 3000", "default = { value = 0"),
+            ("max_instances = { value = 1000", "max_instances = { value = 0"),
+        ] {
+            let text = builtin::ALL[0].text;
+            let line = 1 + text[..text.find(of).expect("it is there")].matches('\n').count();
+            let told = broken(of, none);
+            assert!(told.contains(&format!("line {line}: ")), "{told}");
+        }
         insta::assert_snapshot!(broken("[billing.provisioned]\n", "[billing.provisioned]\nidle_only = { value = true, source = \"pricing\" }\n"), @"profile `mine`, line 233: what serves is billed as any other, and there is a meter that counts it apart: keep one of them");
         insta::assert_snapshot!(broken("burst_window_ms = { value = 10000, source = \"scaling\" }\n", ""), @"profile `mine`, line 120: burst_instances needs burst_window_ms beside it");
     }

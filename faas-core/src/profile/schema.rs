@@ -275,8 +275,8 @@ pub struct LogStatus {
     pub exited: Option<Sourced<String>>,
 }
 
-/// No price is more than a trillion dollars: sums of prices fit a decimal then, whatever ran.
-const MOST_USD: Decimal = Decimal::from_parts(3_567_587_328, 232, 0, false, 0);
+/// No price is more than a million dollars: sums of prices fit a decimal then, whatever ran.
+const MOST_USD: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
 
 /// Dollars, exact. Written as a string, so that no binary fraction comes between: `"0.20"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

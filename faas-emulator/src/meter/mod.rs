@@ -132,6 +132,9 @@ impl Meter {
                 let usd = profile.billing.amount_usd(&used);
                 format!("${} an hour, whether it is called or not", usd.round_dp(6).normalize())
             }
+            None if profile.billing.servers.is_some() => {
+                format!("on servers of `{}`, which are paid for being there", profile.name)
+            }
             None => format!("no price of `{}` for that is known, so it is not in the bill", profile.name),
         };
         format!("{instances} x {memory_mib} MiB are kept ready for `{function}`: {cost}")

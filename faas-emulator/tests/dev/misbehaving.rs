@@ -104,7 +104,11 @@ fn a_guest_that_spins_does_not_hold_up_the_others() {
         assert!(counts >= 10, "{counts} replies while eight guests span");
         for spun in spins {
             let spun = spun.await.expect("no panic");
-            assert_eq!((spun.status.as_u16(), spun.header("faas-error")), (502, "timed_out"));
+            assert_eq!(
+                (spun.status.as_u16(), spun.header("faas-error")),
+                (502, "timed_out"),
+                "as AWS has it"
+            );
         }
     });
 }

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{error::Error, meter::session::Session};
 
+/// No recorded load has cost more: beyond it sums would not fit a decimal.
+const MOST_USD: u64 = 1_000_000_000_000;
+
 /// The cost of a session, by function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,11 +45,17 @@ impl Baseline {
                 "the baseline {shown} cannot be read: {why}\nWrite one with `faas bill --save {shown}`."
             ))
         })?;
-        serde_json::from_str(&text).map_err(|why| {
+        let none = |why: &dyn std::fmt::Display| {
             Error::bad_input(format!(
                 "{shown} is no baseline: {why}\nWrite one with `faas bill --save {shown}`."
             ))
-        })
+        };
+        let baseline: Baseline = serde_json::from_str(&text).map_err(|why| none(&why))?;
+        let is_a_cost = |cost: &Cost| !cost.usd.is_sign_negative() && cost.usd <= Decimal::from(MOST_USD);
+        match baseline.functions.iter().find(|(_, cost)| !is_a_cost(cost)) {
+            Some((name, cost)) => Err(none(&format!("`{name}` cannot have cost ${}", cost.usd))),
+            None => Ok(baseline),
+        }
     }
 
     /// # Errors
@@ -77,6 +86,7 @@ impl Baseline {
                 )));
             };
             let costs = now.usd.saturating_mul(cost.requests.into()) / Decimal::from(now.requests);
+            let costs = costs.min(Decimal::from(MOST_USD));
             // writing to a String cannot fail
             let _ = writeln!(text, "{name}: {}", change(cost.usd, costs));
             (was, is) = (was + cost.usd, is + costs);
@@ -131,6 +141,25 @@ mod tests {
         in all: $0.000010400 was $0.000010000 (+4.0 %)
         The cost of the recorded load rose by more than 3 %: make it cheaper, or save a new baseline with `faas bill --save`.
         ");
+    }
+
+    #[test]
+    fn a_cost_that_cannot_be_is_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("baseline.json");
+        for (usd, is_good) in [("0.5", true), ("-5", false), ("79228162514264337593543950335", false)] {
+            let text =
+                format!(r#"{{"profile":"own","functions":{{"hello":{{"requests":1,"usd":"{usd}"}}}}}}"#);
+            std::fs::write(&file, text).expect("it can be written");
+            match Baseline::read(&file) {
+                Ok(baseline) => assert!(is_good && baseline.check(&baseline, 0).is_ok(), "{usd}"),
+                Err(why) => {
+                    assert!(!is_good && why.to_string().contains("`hello` cannot have cost $"), "{why}")
+                }
+            }
+        }
+        let most = baseline("own", &[("hello", u64::MAX, 1)]);
+        assert!(most.check(&baseline("own", &[("hello", 1, i64::MAX)]), 5).is_err(), "and no panic");
     }
 
     #[test]
