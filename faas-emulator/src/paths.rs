@@ -100,7 +100,7 @@ fn recording_file(project: &Project, function: &str) -> Option<PathBuf> {
 /// When it cannot be written.
 pub fn keep_recording(project: &Project, function: &str, recording: &Recording) -> Result<(), Error> {
     let Some(file) = recording_file(project, function) else { return Ok(()) };
-    write_text(&file, recording::render(function, recording).as_bytes()).map_err(|why| {
+    write_text(&file, recording::render(function, recording).as_bytes(), true).map_err(|why| {
         Error::failed(format!(
             "what was recorded of `{function}` cannot be kept in {}: {why}",
             file.display()
@@ -129,17 +129,19 @@ pub fn recording(project: &Project, function: &str) -> Result<Option<Recording>,
 
 /// Writes a file so that whoever reads it finds all of it, or what was there before.
 fn write_whole(file: &Path, content: &impl Serialize) -> std::io::Result<()> {
-    write_text(file, &serde_json::to_vec(content)?)
+    write_text(file, &serde_json::to_vec(content)?, false)
 }
 
-/// The same of any text. What is written is its owner's alone to read, where files have owners.
-fn write_text(file: &Path, text: &[u8]) -> std::io::Result<()> {
+/// The same of any text; if it is private, its owner's alone to read, where files have owners.
+fn write_text(file: &Path, text: &[u8], is_private: bool) -> std::io::Result<()> {
     file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     let new = file.with_extension(format!("{}.new", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if is_private { 0o600 } else { 0o666 });
+    #[cfg(not(unix))]
+    let _ = is_private;
     std::io::Write::write_all(&mut options.open(&new)?, text)?;
     std::fs::rename(&new, file)
 }
