@@ -67,6 +67,32 @@ fn the_choices_are_printed_with_the_table() {
 }
 
 #[test]
+fn what_is_kept_ready_is_paid_for_under_a_profile_of_ones_own_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mine = folder.path().join("mine.toml");
+    let aws = Path::new(env!("CARGO_MANIFEST_DIR")).join("../faas-core/src/profile/aws-lambda.toml");
+    std::fs::copy(aws, &mine).expect("it can be copied");
+    let mine = mine.to_str().expect("text");
+    let cost = |args: &[&str]| {
+        let output = simulate(&sample(), &[&["--policy", "fixed:10m", "--format", "json"], args].concat());
+        let json: Value = serde_json::from_slice(&output.stdout).expect("one object");
+        let policy = &json["policies"][0];
+        let usd: f64 = policy["cost_usd"].as_str().expect("text").parse().expect("a number");
+        (usd, policy["cold_starts"].as_u64().expect("a number"))
+    };
+    let (without, kept) = (cost(&["--as", mine]), cost(&["--as", mine, "--min-instances", "1"]));
+    assert!(kept.0 > without.0 && kept.1 < without.1, "dearer, and warmer: {without:?}, {kept:?}");
+    assert_eq!(cost(&["--as", "aws-lambda"]), without);
+    let args = ["--policy", "none", "--as", "cloudflare-workers", "--min-instances", "1"];
+    let table = text(&simulate(&sample(), &args).stdout);
+    assert!(table.contains("min instances 1"), "{table}");
+    assert!(
+        table.contains("note: no price of `cloudflare-workers` for instances that are kept ready"),
+        "{table}"
+    );
+}
+
+#[test]
 fn what_is_wrong_is_told_before_the_work() {
     let told = |trace: &Path, args: &[&str]| {
         let output = simulate(trace, args);

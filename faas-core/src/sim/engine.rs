@@ -6,19 +6,19 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    sync::Arc,
     time::Duration,
 };
 
 use fastrand::Rng;
 
-use super::{draw::ColdStart, measure::Counted};
+use super::{draw::ColdStart, measure::Counted, shard::NewApp};
 use crate::{
-    billing::{Quantities, Tally, Tariff},
+    billing::{Quantities, Standby, Tally, Tariff},
     clock::Time,
-    invocation::{FunctionSpec, Start},
+    invocation::Start,
     policy::Policy,
     pool::{Decision, Effect, FunctionId, InstanceId, Limits, Pool, TicketId},
+    profile::Profile,
 };
 
 /// An invocation that arrives: nanoseconds, and which of the engine's apps it is for.
@@ -63,8 +63,21 @@ struct App {
     cold_starts: u64,
     /// Those of its invocations that started cold.
     cold: Tally,
-    /// The same and the refused, as if they had been warm.
-    not_warm: Tally,
+    /// The same and the refused, and those that [`kept`](Self::kept) instances served, as if they had been warm and on demand.
+    elsewhere: Tally,
+    kept: Option<Kept>,
+}
+
+/// Instances of an app that are kept ready.
+#[derive(Debug)]
+struct Kept {
+    since: u64,
+    /// As they are billed.
+    instances: u32,
+    memory_mib: u32,
+    tariff: Tariff,
+    /// What they served.
+    served: Tally,
 }
 
 #[derive(Debug)]
@@ -85,6 +98,17 @@ pub(super) struct Engine {
     end: u64,
 }
 
+impl Kept {
+    /// For being there until the end, and for what they served.
+    fn billed(&self, profile: &Profile, end: u64) -> Quantities {
+        let Kept { since, instances, memory_mib, tariff, served } = self;
+        let served = tariff.quantities(served);
+        let time_ns = end.saturating_sub(*since);
+        let kept = [Standby { instances: *instances, memory_mib: *memory_mib, time_ns }];
+        served + profile.standby(&kept, &served)
+    }
+}
+
 impl Engine {
     pub(super) fn new(limits: Limits, policy: Box<dyn Policy>, cold_start: ColdStart, seed: u64) -> Self {
         Engine {
@@ -103,10 +127,16 @@ impl Engine {
     }
 
     /// One more app: what the pool holds, and how it is billed.
-    pub(super) fn add_app(&mut self, now: u64, spec: Arc<FunctionSpec>, tariff: Tariff) {
-        let memory_mib = spec.memory_mib;
+    pub(super) fn add_app(&mut self, now: u64, app: &NewApp) {
+        let (spec, memory_mib) = (app.held.clone(), app.held.memory_mib);
+        let kept = app.kept.as_ref().map(|(tariff, memory_mib)| Kept {
+            since: now,
+            instances: spec.min_instances,
+            memory_mib: *memory_mib,
+            tariff: tariff.clone(),
+            served: Tally::default(),
+        });
         let id = self.pool.deploy(Time::from_unix_nanos(now), spec, &mut self.effects);
-        debug_assert!(self.effects.is_empty(), "nothing is kept or warmed before the first arrival");
         if self.app_of.len() <= id.index() {
             self.app_of.resize(id.index() + 1, 0);
         }
@@ -114,11 +144,15 @@ impl Engine {
         self.apps.push(App {
             id,
             memory_mib,
-            tariff,
+            tariff: app.tariff.clone(),
             cold_starts: 0,
             cold: Tally::default(),
-            not_warm: Tally::default(),
+            elsewhere: Tally::default(),
+            kept,
         });
+        if !self.effects.is_empty() {
+            self.carry_out(now); // what is kept ready starts
+        }
     }
 
     /// Invocations arrive, in order of time.
@@ -130,6 +164,7 @@ impl Engine {
             match self.pool.acquire(now, function, false, &mut self.effects) {
                 Decision::Run(instance) => {
                     self.lend(arrival.at, instance);
+                    self.bill(*arrival, instance, Start::Warm);
                     self.due.push(Reverse(Due(arrival.at + arrival.duration_ns, What::Ended, instance)));
                 }
                 Decision::Wait { ticket, depth } => {
@@ -163,9 +198,14 @@ impl Engine {
     }
 
     /// What the provider bills, if these are all apps' invocations as if each had been warm.
-    pub(super) fn billed(&self, all_warm: impl Iterator<Item = Tally>) -> Quantities {
-        let of_each =
-            |(app, all): (&App, Tally)| app.tariff.quantities(&all.exchange(app.not_warm, app.cold));
+    pub(super) fn billed(&self, profile: &Profile, all_warm: impl Iterator<Item = Tally>) -> Quantities {
+        let of_each = |(app, all): (&App, Tally)| {
+            let on_demand = app.tariff.quantities(&all.exchange(app.elsewhere, app.cold));
+            match &app.kept {
+                None => on_demand,
+                Some(kept) => on_demand + kept.billed(profile, self.end),
+            }
+        };
         self.apps.iter().zip(all_warm).map(of_each).sum()
     }
 
@@ -234,17 +274,13 @@ impl Engine {
                     self.lend(now, instance);
                     self.due.push(Reverse(Due(now + arrival.duration_ns, What::Ended, instance)));
                     self.counted.delays.add(nanos(waited));
-                    let app = &mut self.apps[arrival.app as usize];
                     if is_started_for || start == Start::Cold {
-                        app.cold_starts += 1;
+                        self.apps[arrival.app as usize].cold_starts += 1;
                         self.counted.cold_starts += 1;
                         self.counted.rescued += u64::from(start == Start::Warm);
                     }
                     // who did not need its own start is not billed for it
-                    if start == Start::Cold {
-                        app.tariff.add_cold(&mut app.cold, arrival.duration_ns);
-                        app.tariff.add_warm(&mut app.not_warm, arrival.duration_ns);
-                    }
+                    self.bill(arrival, instance, start);
                 }
                 Effect::Refuse { ticket, .. } => {
                     if let Some(waiting) = self.waiting.remove(&ticket) {
@@ -255,6 +291,25 @@ impl Engine {
             }
         }
         self.effects = effects;
+    }
+
+    /// Counts for the bill what is not warm and on demand, as nearly all is.
+    #[inline]
+    fn bill(&mut self, arrival: Arrival, instance: InstanceId, start: Start) {
+        let app = &mut self.apps[arrival.app as usize];
+        let kept = app.kept.as_mut().filter(|_| self.pool.is_provisioned(instance));
+        if start == Start::Warm && kept.is_none() {
+            return;
+        }
+        app.tariff.add_warm(&mut app.elsewhere, arrival.duration_ns);
+        let (tariff, tally) = match kept {
+            Some(kept) => (&kept.tariff, &mut kept.served),
+            None => (&app.tariff, &mut app.cold),
+        };
+        match start {
+            Start::Warm => tariff.add_warm(tally, arrival.duration_ns),
+            Start::Cold => tariff.add_cold(tally, arrival.duration_ns),
+        }
     }
 
     fn lend(&mut self, now: u64, instance: InstanceId) {
@@ -275,7 +330,7 @@ impl Engine {
     fn refuse(&mut self, arrival: Arrival) {
         self.counted.refused += 1;
         let app = &mut self.apps[arrival.app as usize];
-        app.tariff.add_warm(&mut app.not_warm, arrival.duration_ns);
+        app.tariff.add_warm(&mut app.elsewhere, arrival.duration_ns);
     }
 }
 

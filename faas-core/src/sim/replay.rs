@@ -43,6 +43,8 @@ pub struct Options {
     pub billed_init: Duration,
     /// How many invocations an instance serves at a time.
     pub instance_concurrency: u32,
+    /// How many instances of each app are kept ready, and paid for, whether they serve or not.
+    pub min_instances: u32,
     /// The memory of the one host that all apps share; absent, every app has a host of its own, without limit. With a
     /// limit, policies compare at equal memory.
     pub memory_mib: Option<u64>,
@@ -64,6 +66,7 @@ impl Options {
             cold_start: ColdStart::default(),
             billed_init: Duration::from_millis(143),
             instance_concurrency: 1,
+            min_instances: 0,
             memory_mib: None,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
@@ -150,12 +153,16 @@ impl Replay<'_> {
             let held = Arc::new(FunctionSpec {
                 memory_mib: app.memory_mib,
                 instance_concurrency: options.instance_concurrency,
+                min_instances: options.min_instances,
                 ..FunctionSpec::new(self.apps.to_string())
             });
             let memory_mib = billed_mib(&options.profile, app.memory_mib);
             // what a trace says of memory is what was allocated: as much is configured, and used
             let used = Use { memory_mib, memory_used_mib: memory_mib, ..Use::default() };
-            let app = NewApp { held, tariff: Tariff::of(&options.profile, &used, options.billed_init) };
+            let tariff = |used: &Use| Tariff::of(&options.profile, used, options.billed_init);
+            let kept = (options.min_instances > 0)
+                .then(|| (tariff(&Use { is_provisioned: true, ..used }), memory_mib));
+            let app = NewApp { held, tariff: tariff(&used), kept };
             if options.memory_mib.is_none() {
                 let of = self.apps as u64;
                 self.shards.push(Shard::new(options.policies.iter().map(|p| engine(p, of)).collect()));
@@ -248,14 +255,15 @@ impl Replay<'_> {
     }
 
     fn report(&self, trace: &Trace, end: u64) -> Report {
+        let profile = &self.options.profile;
         let mut policies: Vec<PolicyReport> = Vec::new();
         for (n, policy) in self.options.policies.iter().enumerate() {
             let outcomes: Vec<_> = if self.options.memory_mib.is_some() {
-                self.shards.iter().skip(n).take(1).flat_map(Shard::outcomes).collect()
+                self.shards.iter().skip(n).take(1).flat_map(|shard| shard.outcomes(profile)).collect()
             } else {
-                self.shards.iter().filter_map(|shard| shard.outcomes().nth(n)).collect()
+                self.shards.iter().filter_map(|shard| shard.outcomes(profile).nth(n)).collect()
             };
-            policies.push(PolicyReport::of(*policy, &self.options.profile, outcomes.into_iter()));
+            policies.push(PolicyReport::of(*policy, profile, outcomes.into_iter()));
         }
         Report::new(trace, self.options, end, policies)
     }

@@ -101,7 +101,7 @@ pub struct Report {
 impl Report {
     pub(super) fn new(trace: &Trace, options: &Options, end: u64, policies: Vec<PolicyReport>) -> Self {
         let spread = if trace.is_counted() { options.spread.as_str() } else { "as recorded" };
-        let choices = vec![
+        let mut choices = vec![
             ("trace", trace.format().into()),
             ("apps", trace.catalog.apps.len().into()),
             ("functions", trace.catalog.functions.len().into()),
@@ -115,6 +115,15 @@ impl Report {
             ("profile", options.profile.name.clone().into()),
         ];
         let mut notes: Vec<String> = trace.notes.lines().collect();
+        if options.min_instances > 0 {
+            choices.push(("min_instances", options.min_instances.into()));
+            if options.profile.billing.provisioned.is_none() {
+                let name = &options.profile.name;
+                notes.push(format!(
+                    "no price of `{name}` for instances that are kept ready is known: they cost nothing here"
+                ));
+            }
+        }
         if options
             .profile
             .billing

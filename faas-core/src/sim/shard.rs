@@ -16,6 +16,7 @@ use super::{
 use crate::{
     billing::{Quantities, Tally, Tariff},
     invocation::FunctionSpec,
+    profile::Profile,
 };
 
 /// A function's place in a key; the rest is the nanosecond of the minute, 36 bits.
@@ -60,6 +61,8 @@ pub(super) struct NewApp {
     /// As the pool holds it.
     pub(super) held: Arc<FunctionSpec>,
     pub(super) tariff: Tariff,
+    /// Where instances are kept ready, how those are billed: their tariff and memory.
+    pub(super) kept: Option<(Tariff, u32)>,
 }
 
 impl Shard {
@@ -70,7 +73,7 @@ impl Shard {
     /// One more app; its place in the shard is how many there were.
     pub(super) fn add_app(&mut self, now: u64, app: &NewApp) {
         for engine in &mut self.engines {
-            engine.add_app(now, app.held.clone(), app.tariff.clone());
+            engine.add_app(now, app);
         }
         self.apps.push(App { tariff: app.tariff.clone(), invocations: 0, all_warm: Tally::default() });
     }
@@ -144,11 +147,11 @@ impl Shard {
     }
 
     /// What each engine counted.
-    pub(super) fn outcomes(&self) -> impl Iterator<Item = Outcome<'_>> {
-        self.engines.iter().map(|engine| {
+    pub(super) fn outcomes<'a>(&'a self, profile: &'a Profile) -> impl Iterator<Item = Outcome<'a>> {
+        self.engines.iter().map(move |engine| {
             let (counted, cold_starts) = engine.counted();
             let apps = self.apps.iter().map(|app| app.invocations).zip(cold_starts).collect();
-            let billed = engine.billed(self.apps.iter().map(|app| app.all_warm));
+            let billed = engine.billed(profile, self.apps.iter().map(|app| app.all_warm));
             Outcome { counted, apps, billed }
         })
     }

@@ -168,3 +168,25 @@ fn hybrid_unloads_an_app_that_comes_back_after_a_fixed_time_and_warms_it_again()
     assert!(hybrid.cold_starts < 6, "{hybrid:?}");
     assert!(hybrid.idle_gb_s < hour.idle_gb_s, "{hybrid:?}");
 }
+
+#[test]
+fn instances_that_are_kept_ready_are_paid_for_and_what_overflows_is_not_theirs() {
+    // At 0:00, 0:20 and 0:40, each of 30 s, with one instance of 1 GB kept ready and started in no time: it serves the first
+    // and the third; the second is cold, and on demand. The trace ends at 2:00, which are five minutes to AWS.
+    let folder = trace(&[Function { app: "a", memory_mib: 1024, duration_ms: 30_000, counts: &[3, 0] }]);
+    let kept = |profile: &str| {
+        let profile = faas_core::profile::Profile::named(profile).expect("built in");
+        only(run(folder.path(), &Options { min_instances: 1, profile, ..options(&["none"], 0) }))
+    };
+    let policy = kept("aws-lambda");
+    assert_eq!((policy.invocations, policy.cold_starts, policy.instances_started), (3, 1, 2));
+    // idle 0:30 to 0:40 and 1:10 to 2:00; the other 0:50 to 2:00
+    assert_eq!(policy.idle_gb_s, 10.0 + 50.0 + 70.0);
+    // 3 requests; 60 s at the lower price; 30.143 s at the other; 300 s of being kept
+    assert_eq!(policy.cost_usd.to_string(), "0.0023363263381");
+    // Cloud Run: 60 s are active at the full price, and 60 idle, of 1 GiB and 0.583 vCPU; it bills 30.2 s beside
+    let cost = kept("google-cloud-run-functions").cost_usd;
+    assert_eq!(cost.to_string(), "0.0017262284");
+    // nobody sells it there: as if each had been warm or cold on demand
+    assert_eq!(kept("azure-functions").cost_usd.to_string(), "0.0014406");
+}

@@ -14,13 +14,12 @@ use std::{
 use clap::ValueEnum;
 use faas_core::{
     policy::PolicyKind,
-    profile::Profile,
     sim::{self, ColdStart, Progress, Report, Spread, Strictness, Trace},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::plot::Target;
-use crate::error::Error;
+use crate::{error::Error, profiles};
 
 /// Options of `faas simulate`.
 #[derive(Debug, clap::Args)]
@@ -52,6 +51,9 @@ pub struct Options {
     /// How many invocations an instance serves at a time
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     concurrency: u32,
+    /// How many instances of each app are kept ready, and paid for, whether they serve or not
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    min_instances: u32,
     /// The memory of one host that all apps share, in MiB; without it each app has as much as it wants
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     memory_mib: Option<u64>,
@@ -89,7 +91,7 @@ pub enum Format {
 /// # Errors
 /// When an option or the trace is wrong, or the result cannot be written.
 pub fn run(options: &Options) -> Result<(), Error> {
-    let profile = Profile::named(&options.profile).map_err(|why| Error::bad_input(why.to_string()))?;
+    let profile = profiles::find(&options.profile)?;
     // before the work, not after it
     let plot = options.plot.as_deref().map(Target::new).transpose()?;
     let mut how = sim::Options {
@@ -98,6 +100,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         cold_start: options.cold_start_ms,
         billed_init: Duration::from_millis(options.init_ms),
         instance_concurrency: options.concurrency,
+        min_instances: options.min_instances,
         memory_mib: options.memory_mib,
         ..sim::Options::new(options.policies.clone(), profile)
     };
