@@ -1,4 +1,5 @@
-//! What the wasm sandbox costs: a warm invocation beside a bare wasmer call of the same guest, and a cold start.
+//! What the wasm sandbox costs: a warm invocation beside a bare wasmer call of the same guest, the smallest there is and
+//! `examples/hello`, and a cold start.
 //!
 //! `cargo bench -p faas-core --features wasmer --bench sandbox`
 
@@ -10,6 +11,7 @@ use std::{hint::black_box, sync::Arc};
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use faas_core::{
+    abi::envelope::RequestHead,
     clock::{SharedClock, SystemClock},
     invocation::{FunctionSpec, Invocation, RequestBody, Tally},
     pool::Lease,
@@ -49,15 +51,21 @@ fn sandbox(c: &mut Criterion) {
     let module = runtime.load(&wasm, Tier::Optimised).expect("a module");
     let sandbox: Arc<dyn Sandbox> = module.sandbox(Arc::new(FunctionSpec::new("hello")), vec![]);
 
+    let rust = hello_in_rust();
+    let module = runtime.load(&rust, Tier::Optimised).expect("a module");
+    let in_rust: Arc<dyn Sandbox> = module.sandbox(Arc::new(FunctionSpec::new("hello")), vec![]);
+
     let mut group = c.benchmark_group("sandbox");
-    group.bench_function("bare wasmer call", |b| {
-        let (mut store, poll) = bare(&wasm);
-        b.iter(|| black_box(poll.call(&mut store, 0).expect("returns")));
-    });
-    group.bench_function("warm invocation", |b| {
-        let instance = tokio.block_on(sandbox.start()).expect("starts").instance;
-        b.to_async(&tokio).iter(|| invoke(&instance, &clock, &id, &name));
-    });
+    for (of, wasm, sandbox) in [("", &wasm, &sandbox), (" of hello in Rust", &rust, &in_rust)] {
+        group.bench_function(format!("bare wasmer call{of}"), |b| {
+            let (mut store, poll) = bare(wasm);
+            b.iter(|| black_box(poll.call(&mut store, 0).expect("returns")));
+        });
+        group.bench_function(format!("warm invocation{of}"), |b| {
+            let instance = tokio.block_on(sandbox.start()).expect("starts").instance;
+            b.to_async(&tokio).iter(|| invoke(&instance, &clock, &id, &name));
+        });
+    }
     group.bench_function("cold start, invocation and drop", |b| {
         b.to_async(&tokio).iter(|| async {
             let instance = sandbox.start().await.expect("starts").instance;
@@ -68,7 +76,6 @@ fn sandbox(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("compile");
     group.sample_size(20);
-    let rust = hello_in_rust();
     for tier in [Tier::Fast, Tier::Optimised] {
         group.bench_function(tier.as_str(), |b| b.iter(|| runtime.load(&rust, tier).expect("a module")));
     }
@@ -89,17 +96,68 @@ fn hello_in_rust() -> Vec<u8> {
     std::fs::read(cargo::build("hello", &settings).join("hello.wasm")).expect("it was built")
 }
 
-/// The same guest without anything of ours around it: its imports accept whatever they get.
+/// The same guest without anything of ours around it: its imports give it a request, and accept whatever they get.
 fn bare(wasm: &[u8]) -> (wasmer::Store, wasmer::TypedFunction<u32, i32>) {
     let mut store = wasmer::Store::default();
     let module = wasmer::Module::new(&store, wasm).expect("a module");
     let accept = wasmer::Function::new_typed(&mut store, |_: u32, _: u32, len: u32| len as i32);
-    let imports = wasmer::imports! {
-        "faas_v1" => { "response_head" => accept.clone(), "body_write" => accept },
-    };
+    let took = wasmer::Function::new_typed(&mut store, |_: u32, _: u32, _: u32| 0);
+    let memory = wasmer::FunctionEnv::new(&mut store, None::<wasmer::Memory>);
+    let head = request_head();
+    let give = wasmer::Function::new_typed_with_env(
+        &mut store,
+        &memory,
+        move |mut env: wasmer::FunctionEnvMut<'_, Option<wasmer::Memory>>, _: u32, ptr: u32, _: u32| {
+            let (memory, store) = env.data_and_store_mut();
+            let memory = memory.as_ref().expect("set before it is called");
+            memory.view(&store).write(ptr.into(), &head).expect("the guest has room");
+            head.len() as i32
+        },
+    );
+    let mut imports = wasmer::Imports::new();
+    for import in module.imports() {
+        let function = match import.name() {
+            "request_head" => give.clone(),
+            "response_head" => took.clone(),
+            "body_write" => accept.clone(),
+            _ => nothing(&mut store, import.ty().func().expect("guests import functions")),
+        };
+        imports.define(import.module(), import.name(), function);
+    }
     let instance = wasmer::Instance::new(&mut store, &module, &imports).expect("an instance");
+    *memory.as_mut(&mut store) = instance.exports.get_memory("memory").ok().cloned();
+    if let Ok(init) = instance.exports.get_typed_function::<(), i32>(&store, "faas_v1_init") {
+        init.call(&mut store).expect("begins");
+    }
     let poll = instance.exports.get_typed_function(&store, "faas_v1_poll").expect("exported");
     (store, poll)
+}
+
+/// An import that says yes to everything.
+fn nothing(store: &mut wasmer::Store, ty: &wasmer::FunctionType) -> wasmer::Function {
+    let zero = |ty: &wasmer::Type| match ty {
+        wasmer::Type::I64 => wasmer::Value::I64(0),
+        _ => wasmer::Value::I32(0),
+    };
+    let results: Vec<wasmer::Value> = ty.results().iter().map(zero).collect();
+    wasmer::Function::new(store, ty, move |_: &[wasmer::Value]| Ok(results.clone()))
+}
+
+/// As [`invocation`]'s.
+fn request_head() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    RequestHead {
+        function: "hello".into(),
+        request_id: "id".into(),
+        deadline_unix_ms: 0,
+        memory_mib: 128,
+        generation: 1,
+        method: http::Method::GET,
+        uri: http::Uri::from_static("/"),
+        headers: http::HeaderMap::new(),
+    }
+    .encode(&mut bytes);
+    bytes
 }
 
 criterion_group!(benches, sandbox);
