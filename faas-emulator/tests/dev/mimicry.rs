@@ -83,8 +83,9 @@ fn starts_and_cpus_are_as_slow_as_the_providers() {
     };
     let (small, large) = (warm("small"), warm("large"));
     assert!(ms(&small, "throttled_ms") > 0.0, "{small}");
-    // no more than its share of the time it took, and what a first period gives
-    assert!(ms(&small, "cpu_ms") <= (ms(&small, "handler_ms") + 20.0) * 0.072, "{small}");
+    // no more than its share of the time it took, and what a first period gives; twice that, because what a virtual
+    // machine's host takes away counts as used
+    assert!(ms(&small, "cpu_ms") <= (ms(&small, "handler_ms") + 20.0) * 0.144, "{small}");
     assert!(ms(&small, "billed_ms") >= ms(&small, "handler_ms"), "{small}");
     assert_eq!(ms(&large, "throttled_ms"), 0.0, "{large}");
     dev.stop();
