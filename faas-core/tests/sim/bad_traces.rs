@@ -114,6 +114,11 @@ fn lines_are_text_and_end() {
     DIR/t.csv, line 2: this is no text
     Expected a table of comma-separated values.
     ");
+    std::fs::write(folder.path().join("t.csv.gz"), b"\x1f\x8b\x08\x00\xff\xff").expect("written");
+    insta::assert_snapshot!(told_of(&folder.path().join("t.csv.gz"), folder.path(), Strictness::Strict), @"
+    DIR/t.csv.gz, line 1: the file is compressed
+    Expected it unpacked, as gunzip does.
+    ");
 }
 
 #[test]

@@ -149,6 +149,9 @@ impl<R: BufRead> Table<R> {
                 break;
             }
         }
+        if self.line == 1 && self.text.starts_with(b"\x1f\x8b") {
+            return Err(self.wrong("the file is compressed").expected("it unpacked, as gunzip does"));
+        }
         if std::str::from_utf8(&self.text).is_err() {
             return Err(self.wrong("this is no text").expected("a table of comma-separated values"));
         }
