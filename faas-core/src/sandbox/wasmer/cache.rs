@@ -6,18 +6,25 @@
 //! compiled anew. Who can read the key can already run code as this user.
 //!
 //! The name is a hash of the module and of all that its compiled form depends on. Files are written aside and
-//! renamed, so readers never see half of one; the folder is kept to [`MAX_FILES`] by dropping the oldest.
+//! renamed, so readers never see half of one. The folder is kept to [`MAX_FILES`] and [`MAX_BYTES`] by dropping the oldest, and what
+//! somebody wrote aside and was killed over goes with them.
 
 use std::{
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 const MAX_FILES: usize = 64;
+/// The newest is kept, however large.
+const MAX_BYTES: u64 = 512 << 20;
+/// Nobody writes a file for so long.
+const ABANDONED: Duration = Duration::from_secs(3600);
 const MAC_BYTES: usize = blake3::OUT_LEN;
 const KEY_FILE: &str = "key";
 const EXTENSION: &str = "module";
+const ASIDE_EXTENSION: &str = "tmp";
 
 /// A folder of compiled modules.
 #[derive(Debug)]
@@ -83,21 +90,45 @@ impl Cache {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|e| e == EXTENSION)
-                && let Ok(modified) = fs::metadata(&path).and_then(|m| m.modified())
+            if let Ok(meta) = fs::metadata(&path)
+                && let Ok(modified) = meta.modified()
             {
-                files.push((modified, path));
+                files.push(Kept { modified, bytes: meta.len(), path });
             }
         }
-        if files.len() > MAX_FILES {
-            files.sort();
-            for (_, path) in &files[..files.len() - MAX_FILES] {
-                // another process may have pruned it
-                let _ = fs::remove_file(path);
-            }
+        for path in superfluous(files, MAX_FILES, MAX_BYTES) {
+            // another process may have pruned it
+            let _ = fs::remove_file(path);
         }
         Ok(())
     }
+}
+
+struct Kept {
+    modified: SystemTime,
+    bytes: u64,
+    path: PathBuf,
+}
+
+/// Which of these to drop: modules beyond the limits, the oldest, and what was left aside. What is neither is nobody's.
+fn superfluous(mut files: Vec<Kept>, max_files: usize, max_bytes: u64) -> Vec<PathBuf> {
+    files.sort_by(|a, b| (b.modified, &b.path).cmp(&(a.modified, &a.path)));
+    // the files' own clock: the newest has just been written
+    let now = files.first().map(|newest| newest.modified);
+    let (mut kept, mut bytes) = (0, 0_u64);
+    files.retain(|file| match file.path.extension().and_then(|extension| extension.to_str()) {
+        Some(EXTENSION) => {
+            bytes = bytes.saturating_add(file.bytes);
+            let is_kept = kept == 0 || (kept < max_files && bytes <= max_bytes);
+            kept += usize::from(is_kept);
+            !is_kept
+        }
+        Some(ASIDE_EXTENSION) => {
+            now.and_then(|now| now.duration_since(file.modified).ok()).is_some_and(|age| age > ABANDONED)
+        }
+        _ => false,
+    });
+    files.into_iter().map(|file| file.path).collect()
 }
 
 fn key(dir: &Path) -> io::Result<[u8; blake3::KEY_LEN]> {
@@ -118,7 +149,7 @@ fn key(dir: &Path) -> io::Result<[u8; blake3::KEY_LEN]> {
 fn write_new(dir: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut suffix = [0; 8];
     getrandom::fill(&mut suffix).map_err(io::Error::other)?;
-    let aside = dir.join(format!(".{:016x}.tmp", u64::from_le_bytes(suffix)));
+    let aside = dir.join(format!(".{:016x}.{ASIDE_EXTENSION}", u64::from_le_bytes(suffix)));
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -197,6 +228,34 @@ mod tests {
         }
         let files = fs::read_dir(dir.path()).expect("readable").count();
         assert_eq!(files, MAX_FILES + 1, "the modules and the key");
+    }
+
+    #[test]
+    fn what_is_too_much_or_left_behind_is_dropped() {
+        let dropped = |files: &[(&str, u64, u64)]| {
+            let file = |(name, hours, bytes): &(&str, u64, u64)| Kept {
+                modified: SystemTime::UNIX_EPOCH + Duration::from_secs(hours * 3600),
+                bytes: *bytes,
+                path: name.into(),
+            };
+            let mut dropped = superfluous(files.iter().map(file).collect(), 3, 100);
+            dropped.sort();
+            dropped.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(dropped(&[("a.module", 1, 30), ("b.module", 2, 30), ("c.module", 3, 30)]), "");
+        assert_eq!(
+            dropped(&[("a.module", 1, 5), ("b.module", 2, 5), ("c.module", 3, 5), ("d.module", 4, 5)]),
+            "a.module"
+        );
+        assert_eq!(
+            dropped(&[("a.module", 1, 1), ("b.module", 2, 60), ("c.module", 3, 60)]),
+            "a.module b.module"
+        );
+        assert_eq!(dropped(&[("a.module", 1, 1), ("b.module", 2, 500)]), "a.module");
+        assert_eq!(
+            dropped(&[(".1.tmp", 1, 9), (".2.tmp", 4, 9), ("a.module", 5, 1), ("key", 0, 32)]),
+            ".1.tmp"
+        );
     }
 
     #[test]

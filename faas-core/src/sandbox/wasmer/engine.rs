@@ -41,47 +41,39 @@ impl Tier {
     }
 }
 
-/// One compiler and the code it has made.
-pub(super) struct Compiler {
-    engine: Engine,
-    /// Identifies everything that compiled code depends on but the module: wasmer's version (its exact pin),
-    /// the compiler and the CPU.
-    pub(super) fingerprint: String,
-}
-
-impl Compiler {
-    pub(super) fn new(tier: Tier) -> Self {
+impl Tier {
+    /// Identifies everything that compiled code depends on but the module: wasmer's version (its exact pin), the compiler and
+    /// the CPU.
+    pub(super) fn fingerprint(self) -> String {
         let target = Target::default();
-        let fingerprint =
-            format!("wasmer 7.4.2 {} {} {:?}", tier.as_str(), target.triple(), target.cpu_features());
-        let features = features();
+        format!("wasmer 7.4.2 {} {} {:?}", self.as_str(), target.triple(), target.cpu_features())
+    }
+
+    /// An engine for one module. wasmer keeps the code of what an engine has loaded until the engine goes, so each module
+    /// has its own, and its code goes when it and its instances do.
+    pub(super) fn engine(self) -> Engine {
         let mut cranelift = Cranelift::default();
-        cranelift.opt_level(match tier {
+        cranelift.opt_level(match self {
             Tier::Fast => CraneliftOptLevel::None,
             Tier::Optimised => CraneliftOptLevel::Speed,
         });
-        let engine = EngineBuilder::new(cranelift).set_features(Some(features)).engine();
-        Compiler { engine: engine.into(), fingerprint }
+        EngineBuilder::new(cranelift).set_features(Some(features())).engine().into()
     }
+}
 
-    pub(super) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// The same engine, for the one store whose instance begins as `start` says, and whose memory stops growing at
-    /// `memory_mib`.
-    pub(super) fn limited(&self, memory_mib: u32, start: Arc<Start>) -> Engine {
-        let mut engine = self.engine.clone();
-        // 16 pages of 64 KiB to a MiB
-        let limit = Pages(memory_mib.saturating_mul(16).min(Pages::max_value().0));
-        engine.set_tunables(Limited {
-            base: BaseTunables::new(),
-            limit,
-            table_elements: AtomicU32::new(0),
-            start,
-        });
-        engine
-    }
+/// A module's engine, for the one store whose instance begins as `start` says, and whose memory stops growing at
+/// `memory_mib`.
+pub(super) fn limited(engine: &Engine, memory_mib: u32, start: Arc<Start>) -> Engine {
+    let mut engine = engine.clone();
+    // 16 pages of 64 KiB to a MiB
+    let limit = Pages(memory_mib.saturating_mul(16).min(Pages::max_value().0));
+    engine.set_tunables(Limited {
+        base: BaseTunables::new(),
+        limit,
+        table_elements: AtomicU32::new(0),
+        start,
+    });
+    engine
 }
 
 /// What rustc emits for wasm32-wasip1, and nothing more: each feature left out is one that no guest can abuse.
@@ -178,27 +170,5 @@ impl Tunables for Limited {
     ) -> Result<VMTable, String> {
         // SAFETY: the caller's promise about `definition` is passed on unchanged; a smaller maximum asks no more.
         unsafe { self.base.create_vm_table(&self.cap_table(ty)?, style, definition) }
-    }
-}
-
-/// Both compilers, made once.
-pub(super) struct Compilers {
-    fast: Arc<Compiler>,
-    optimised: Arc<Compiler>,
-}
-
-impl Compilers {
-    pub(super) fn new() -> Self {
-        Compilers {
-            fast: Arc::new(Compiler::new(Tier::Fast)),
-            optimised: Arc::new(Compiler::new(Tier::Optimised)),
-        }
-    }
-
-    pub(super) fn get(&self, tier: Tier) -> &Arc<Compiler> {
-        match tier {
-            Tier::Fast => &self.fast,
-            Tier::Optimised => &self.optimised,
-        }
     }
 }

@@ -9,7 +9,7 @@ use wasmer::{FunctionEnv, Imports, Interrupter, Memory, RuntimeError, Store, Typ
 
 use super::{
     calls::Calls,
-    fault, imports, interrupt,
+    engine, fault, imports, interrupt,
     lines::Budget,
     memory::{
         Image, Slots, Start,
@@ -93,7 +93,7 @@ impl Guest {
         }
         let alarm = Arc::new(Alarm::default());
         let start = Arc::new(Start::new(origin.slots.clone(), origin.image.cloned()));
-        let mut store = Store::new(compiled.compiler().limited(spec.memory_mib, start.clone()));
+        let mut store = Store::new(engine::limited(compiled.engine(), spec.memory_mib, start.clone()));
         let memory_at = interrupt::MemoryAt::default();
         store.set_trap_handler(interrupt::handler(memory_at.clone()));
         let env = FunctionEnv::new(&mut store, state(origin, random, &alarm));

@@ -1,8 +1,8 @@
 //! Functions compiled to wasm, run by wasmer.
 //!
 //! ```text
-//! Runtime ── engine (two compilers) ── cache (compiled code on disk)
-//!    └─ Module ── module (ABI check)
+//! Runtime ── cache (compiled code on disk)
+//!    └─ Module ── module (ABI check) ── engine (its compiler, and its code)
 //!          └─ sandbox ── instance ── drive (one call)
 //!                           ├─ guest (store, exports) ── imports, wasi ── state ── calls, lines, random
 //!                           │    └─ memory (snapshots)
@@ -126,9 +126,8 @@ impl std::error::Error for RuntimeError {
     }
 }
 
-/// What all functions of a host share: compilers, cache, watchdog, clock.
+/// What all functions of a host share: cache, watchdog, clock.
 pub struct Runtime {
-    compilers: engine::Compilers,
     cache: Option<cache::Cache>,
     slots: Arc<memory::Slots>,
     watchdog: watchdog::Watchdog,
@@ -170,7 +169,6 @@ impl Runtime {
             }
         };
         Ok(Arc::new(Runtime {
-            compilers: engine::Compilers::new(),
             cache,
             slots: Arc::default(),
             watchdog: watchdog::Watchdog::start(clock.clone(), pace).map_err(RuntimeError::System)?,
@@ -193,7 +191,7 @@ impl Runtime {
     /// # Errors
     /// When the bytes are not a module of this ABI; says what to do.
     pub fn load(self: &Arc<Self>, wasm: &[u8], tier: Tier) -> Result<Module, ModuleError> {
-        let compiled = module::Compiled::load(wasm, tier, self.compilers.get(tier), self.cache.as_ref())?;
+        let compiled = module::Compiled::load(wasm, tier, self.cache.as_ref())?;
         Ok(Module { compiled, runtime: self.clone() })
     }
 

@@ -6,7 +6,6 @@ use wasmer::{ExternType, Type};
 
 use super::{
     cache,
-    engine::Compiler,
     engine::Tier,
     memory::restorable::{self, Keeps},
 };
@@ -65,7 +64,7 @@ impl std::error::Error for ModuleError {}
 
 struct Inner {
     module: wasmer::Module,
-    compiler: Arc<Compiler>,
+    engine: wasmer::Engine,
     functions: Vec<manifest::Entry>,
     memory_min_mib: u32,
     keeps: Option<Keeps>,
@@ -80,18 +79,14 @@ pub(super) struct Compiled(Arc<Inner>);
 impl Compiled {
     /// Takes `wasm` from the cache, or compiles it and puts it there; not what is unoptimised, which serves until the
     /// optimised code is ready and is not asked for again.
-    pub(super) fn load(
-        wasm: &[u8],
-        tier: Tier,
-        compiler: &Arc<Compiler>,
-        cache: Option<&cache::Cache>,
-    ) -> Result<Self, ModuleError> {
-        let name = cache::Name::of(wasm, &compiler.fingerprint);
+    pub(super) fn load(wasm: &[u8], tier: Tier, cache: Option<&cache::Cache>) -> Result<Self, ModuleError> {
+        let engine = tier.engine();
+        let name = cache::Name::of(wasm, &tier.fingerprint());
         let cache = cache.filter(|_| tier == Tier::Optimised);
         let cached = cache.and_then(|cache| cache.get(&name)).and_then(|code| {
-            // SAFETY: the code is what this very engine (its fingerprint is part of the name) once serialised:
+            // SAFETY: the code is what such an engine (its fingerprint is part of the name) once serialised:
             // the cache has checked a MAC over name and content whose key only this user can read.
-            unsafe { wasmer::Module::deserialize(compiler.engine(), code) }.ok()
+            unsafe { wasmer::Module::deserialize(&engine, code) }.ok()
         });
         let module = match cached {
             Some(module) => module,
@@ -99,8 +94,8 @@ impl Compiled {
                 if !wasm.starts_with(b"\0asm") {
                     return Err(ModuleError::NotWasm("it does not begin as wasm does".into()));
                 }
-                let module = wasmer::Module::new(compiler.engine(), wasm)
-                    .map_err(|e| ModuleError::NotWasm(e.to_string()))?;
+                let module =
+                    wasmer::Module::new(&engine, wasm).map_err(|e| ModuleError::NotWasm(e.to_string()))?;
                 if let Some(cache) = cache
                     && let Ok(code) = module.serialize()
                 {
@@ -116,7 +111,7 @@ impl Compiled {
         let hash = blake3::hash(wasm).to_hex()[..32].to_owned();
         Ok(Compiled(Arc::new(Inner {
             module,
-            compiler: compiler.clone(),
+            engine,
             functions,
             memory_min_mib: memory_min.unwrap_or(0).div_ceil(16),
             keeps,
@@ -129,8 +124,9 @@ impl Compiled {
         &self.0.module
     }
 
-    pub(super) fn compiler(&self) -> &Compiler {
-        &self.0.compiler
+    /// The engine that has its code.
+    pub(super) fn engine(&self) -> &wasmer::Engine {
+        &self.0.engine
     }
 
     pub(super) fn functions(&self) -> &[manifest::Entry] {
