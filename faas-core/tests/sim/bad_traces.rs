@@ -222,8 +222,9 @@ fn files_are_all_there() {
     };
     insta::assert_snapshot!(without(&[]), @"
     DIR: there is no trace here
-    Expected files of the Azure 2019 data set, invocations_per_function_md.anon.d01.csv and so on, or invocations.csv, durations.csv and memory.csv.
+    Expected files of the Azure 2019 data set, invocations_per_function_md.anon.d01.csv and so on, or invocations.csv, durations.csv and memory.csv, or one file of the 2021 data set's form.
     ");
+    assert_eq!(without(&[("durations.csv", &durations())]), without(&[]));
     insta::assert_snapshot!(without(&[("invocations.csv", INVOCATIONS)]), @"
     DIR/durations.csv: there is no such file
     Expected it beside invocations.csv.
@@ -240,6 +241,17 @@ fn files_are_all_there() {
     ");
     let gone = folder.path().join("gone");
     assert!(told_of(&gone, folder.path(), Strictness::Lenient).starts_with("DIR/gone: cannot be read: "));
+}
+
+#[test]
+fn a_folder_with_one_table_is_that_table() {
+    let row = "app,func,end_timestamp,duration\na,f,5,1\n";
+    let of = |files: &[(&str, &str)]| {
+        let folder = folder(files);
+        told_of(folder.path(), folder.path(), Strictness::Lenient)
+    };
+    assert_eq!(of(&[("trace.txt", row), ("README.md", "")]), "replayed\n");
+    assert!(of(&[("a.csv", row), ("b.csv", row)]).starts_with("DIR: there is no trace here\n"));
 }
 
 #[test]

@@ -11,9 +11,7 @@ use std::{
 
 use super::{
     App, Arrivals, Catalog, Counts, Durations, Function, MINUTE_NS, Notes, Strictness, TraceError, Window,
-    folder::{self, Day},
-    open,
-    table::Table,
+    folder::Day, open, table::Table,
 };
 
 const PERCENTILES: [&str; 7] = ["0", "1", "25", "50", "75", "99", "100"];
@@ -69,15 +67,15 @@ struct Columns {
 }
 
 impl Azure2019 {
-    pub(super) fn open(folder: &Path, strictness: Strictness) -> Result<Self, TraceError> {
-        Ok(Azure2019 {
+    pub(super) fn of(days: Vec<Day>, strictness: Strictness) -> Self {
+        Azure2019 {
             strictness,
-            days: folder::days(folder)?.into(),
+            days: days.into(),
             begins: None,
             apps: HashMap::new(),
             functions: HashMap::new(),
             memory: Memory::default(),
-        })
+        }
     }
 
     pub(super) fn next_window(

@@ -1,4 +1,4 @@
-//! Which files of a folder make up a trace of the Azure 2019 data set's form.
+//! Which files of a folder make up a trace: of the Azure 2019 data set's form, or the one file that there is.
 
 use std::{
     collections::BTreeMap,
@@ -23,9 +23,18 @@ pub(super) struct Day {
     pub(super) memory: Option<PathBuf>,
 }
 
-/// The days of a trace, in order: the data set's own names, or one day as `invocations.csv`, `durations.csv` and
-/// `memory.csv`.
-pub(super) fn days(folder: &Path) -> Result<Vec<Day>, TraceError> {
+/// What a folder holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The days of a trace of 2019, in order: the data set's own names, or one day as `invocations.csv`, `durations.csv`
+    /// and `memory.csv`.
+    Days(Vec<Day>),
+    /// The only table there is.
+    File(PathBuf),
+}
+
+/// Looks what it holds.
+pub(super) fn find(folder: &Path) -> Result<Found, TraceError> {
     let unreadable = |why| TraceError::of_file(folder, format!("cannot be listed: {why}"));
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -60,15 +69,28 @@ pub(super) fn days(folder: &Path) -> Result<Vec<Day>, TraceError> {
                 })?;
                 Ok(Day { day, invocations, durations, memory: memory.remove(&day) })
             })
-            .collect();
+            .collect::<Result<_, _>>()
+            .map(Found::Days);
     }
     let Some(invocations) = has("invocations.csv") else {
-        return Err(TraceError::of_file(folder, "there is no trace here").expected(format!(
-            "files of the Azure 2019 data set, {INVOCATIONS}01.csv and so on, or invocations.csv, durations.csv \
-             and memory.csv"
-        )));
+        let mut tables = names.iter().filter(|name| name.ends_with(".csv") || name.ends_with(".txt"));
+        return match (tables.next(), tables.next()) {
+            (Some(only), None) if !names.iter().any(|name| is_of_2019(name)) => {
+                Ok(Found::File(folder.join(only)))
+            }
+            _ => Err(TraceError::of_file(folder, "there is no trace here").expected(format!(
+                "files of the Azure 2019 data set, {INVOCATIONS}01.csv and so on, or invocations.csv, durations.csv \
+                 and memory.csv, or one file of the 2021 data set's form"
+            ))),
+        };
     };
     let durations = has("durations.csv").ok_or_else(|| missing("durations.csv", "invocations.csv"))?;
     let memory = Some(has("memory.csv").ok_or_else(|| missing("memory.csv", "invocations.csv"))?);
-    Ok(vec![Day { day: 1, invocations, durations, memory }])
+    Ok(Found::Days(vec![Day { day: 1, invocations, durations, memory }]))
+}
+
+/// Whether a file is a part of a trace of 2019, which is none without the others.
+fn is_of_2019(name: &str) -> bool {
+    [DURATIONS, MEMORY].iter().any(|prefix| name.starts_with(prefix))
+        || ["durations.csv", "memory.csv"].contains(&name)
 }

@@ -16,7 +16,7 @@ pub use error::{Notes, TraceError};
 
 use std::{fs::File, io::BufReader, path::Path};
 
-use self::{azure2019::Azure2019, azure2021::Azure2021};
+use self::{azure2019::Azure2019, azure2021::Azure2021, folder::Found};
 
 pub(super) const MINUTE_NS: u64 = 60_000_000_000;
 
@@ -106,16 +106,17 @@ enum Source {
 }
 
 impl Trace {
-    /// Opens the trace at `path`: a folder of the Azure 2019 data set's form, or a file of the 2021 one's.
+    /// Opens the trace at `path`: a folder of the Azure 2019 data set's form, or a file of the 2021 one's, or a folder with nothing
+    /// else in it.
     ///
     /// # Errors
     /// When there is none, or its first rows show that it is none.
     pub fn open(path: &Path, strictness: Strictness) -> Result<Self, TraceError> {
         let (mut catalog, notes) = (Catalog::default(), Notes::default());
-        let source = if path.is_dir() {
-            Source::Azure2019(Box::new(Azure2019::open(path, strictness)?))
-        } else {
-            Source::Azure2021(Box::new(Azure2021::open(path, &mut catalog)?))
+        let found = if path.is_dir() { folder::find(path)? } else { Found::File(path.to_owned()) };
+        let source = match found {
+            Found::Days(days) => Source::Azure2019(Box::new(Azure2019::of(days, strictness))),
+            Found::File(file) => Source::Azure2021(Box::new(Azure2021::open(&file, &mut catalog)?)),
         };
         Ok(Trace { source, catalog, notes })
     }

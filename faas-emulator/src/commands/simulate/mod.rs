@@ -24,7 +24,7 @@ use crate::{error::Error, profiles};
 /// Options of `faas simulate`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// A folder of Azure 2019 files (invocations, durations, memory), or an Azure 2021 file
+    /// A folder of Azure 2019 files (invocations, durations, memory), or an Azure 2021 file, or a folder with one
     trace: PathBuf,
     /// What keeps instances warm: fixed:10m, random:5m-7m, hybrid, greedy-dual, greedy-dual-size or none. Several, each with
     /// a --policy of its own, are compared on the same arrivals
