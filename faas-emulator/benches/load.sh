@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# How much of bare hyper's throughput is left when `faas dev` serves the same reply. Loopback only.
+# How much of bare hyper's throughput is left when `faas dev` serves the same reply, from a warm instance and from a fresh
+# one for each request. Loopback only.
 #
 #     faas-emulator/benches/load.sh
 #
-# Both servers run throughout, and are measured in turn, so that whatever else the machine does hits both alike.
-# Needs wrk and curl. With workerd on the PATH, or WORKERD=its path (npm install workerd), the same reply from a Worker is
-# measured in the same rounds. See the book's page "Performance".
+# All servers run throughout, and are measured in turn, so that whatever else the machine does hits all alike.
+# Needs wrk and curl. Measured in the same rounds, the same reply: from a Worker, with workerd on the PATH or WORKERD=its
+# path (npm install workerd); and from a component under `wasmtime serve`, as it comes and tuned, with wasmtime on the PATH or
+# WASMTIME=its path (rustup target add wasm32-wasip2; cargo install wasmtime-cli --locked). BUILT=the folder of a release
+# build spares building one. See the book's page "Performance".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,7 +19,11 @@ THREADS=${THREADS:-2}
 FAAS_PORT=${FAAS_PORT:-38081}
 HYPER_PORT=${HYPER_PORT:-38082}
 WORKERD_PORT=${WORKERD_PORT:-38083}
+FRESH_PORT=${FRESH_PORT:-38084}
+WASMTIME_PORT=${WASMTIME_PORT:-38085}
+TUNED_PORT=${TUNED_PORT:-38086}
 WORKERD=${WORKERD:-$(command -v workerd || true)}
+WASMTIME=${WASMTIME:-$(command -v wasmtime || true)}
 
 for tool in wrk curl cargo; do
     command -v "$tool" >/dev/null || { echo "load.sh: $tool is missing (Debian: apt install $tool)" >&2; exit 2; }
@@ -35,7 +42,10 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 target=${CARGO_TARGET_DIR:-target}
-cargo build --release --workspace --bin faas --example bare_hyper
+if [ -z "${BUILT:-}" ]; then
+    cargo build --release --workspace --bin faas --example bare_hyper
+    BUILT=$target/release
+fi
 
 # await PID URL: until it answers
 await() {
@@ -49,17 +59,46 @@ await() {
     exit 1
 }
 
+# serve_faas FOLDER PORT PROFILE
+serve_faas() {
+    "$BUILT/faas" dev "$1" --release --no-watch --port "$2" --as "$3" >"$work/faas-$3.log" 2>&1 </dev/null &
+    pids+=($!)
+    await $! "http://127.0.0.1:$2/hello"
+}
+
 faas_url=http://127.0.0.1:$FAAS_PORT/hello
-"$target/release/faas" dev examples/hello --release --no-watch --port "$FAAS_PORT" >"$work/faas.log" 2>&1 </dev/null &
-pids+=($!)
-await $! "$faas_url"
+serve_faas examples/hello "$FAAS_PORT" aws-lambda
 
 # the second reply: warm, as nearly all of the measured ones will be
 curl --silent --fail --dump-header "$work/head" --output "$work/body" "$faas_url"
 hyper_url=http://127.0.0.1:$HYPER_PORT/hello
-"$target/release/examples/bare_hyper" "127.0.0.1:$HYPER_PORT" "$work/head" "$work/body" >"$work/hyper.log" 2>&1 </dev/null &
+"$BUILT/examples/bare_hyper" "127.0.0.1:$HYPER_PORT" "$work/head" "$work/body" >"$work/hyper.log" 2>&1 </dev/null &
 pids+=($!)
 await $! "$hyper_url"
+
+# must_reply_the_same NAME URL
+must_reply_the_same() {
+    if [ "$(curl --silent "$2")" != "$(cat "$work/body")" ]; then
+        echo "load.sh: $1 does not reply what faas does" >&2
+        exit 1
+    fi
+}
+
+# the same function but for its attribute, with the same versions of what it depends on
+mkdir "$work/fresh"
+cp -r examples/hello/src rust-toolchain.toml Cargo.lock "$work/fresh"
+sed -e 's|^name = "hello"|name = "fresh"|' -e "s|^faas-core\.workspace = true|faas-core = { path = \"$PWD/faas-core\" }|" \
+    examples/hello/Cargo.toml >"$work/fresh/Cargo.toml"
+sed -i 's|^#\[function\]|#[function(isolation = "request")]|' "$work/fresh/src/main.rs"
+fresh_url=http://127.0.0.1:$FRESH_PORT/hello
+# as the provider that works so: AWS starts a thousand instances in ten seconds and no more
+serve_faas "$work/fresh" "$FRESH_PORT" fastly-compute
+must_reply_the_same "faas with a fresh instance" "$fresh_url"
+curl --silent --fail --dump-header "$work/fresh-head" --output /dev/null "$fresh_url"
+if ! grep -qi '^faas-start: cold' "$work/fresh-head"; then
+    echo "load.sh: faas does not start an instance for each request" >&2
+    exit 1
+fi
 
 # measure URL: requests a second; fails if any reply was not a success
 measure() {
@@ -74,8 +113,8 @@ measure() {
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
-servers=(hyper faas)
-declare -A url=([hyper]=$hyper_url [faas]=$faas_url)
+servers=(hyper faas fresh)
+declare -A url=([hyper]=$hyper_url [faas]=$faas_url [fresh]=$fresh_url)
 if [ -n "$WORKERD" ]; then
     cat >"$work/hello.capnp" <<EOF
 using Workerd = import "/workerd/workerd.capnp";
@@ -93,11 +132,28 @@ EOF
     pids+=($!)
     url[workerd]=http://127.0.0.1:$WORKERD_PORT/hello
     await $! "${url[workerd]}"
-    if [ "$(curl --silent "${url[workerd]}")" != "$(cat "$work/body")" ]; then
-        echo "load.sh: workerd does not reply what faas does" >&2
-        exit 1
-    fi
+    must_reply_the_same workerd "${url[workerd]}"
     servers+=(workerd)
+fi
+if [ -n "$WASMTIME" ]; then
+    cargo build --quiet --release --locked --manifest-path faas-core/benches/peers/hello-wasi/Cargo.toml \
+        --target wasm32-wasip2 --target-dir "$target/hello-wasi"
+    # serve_wasmtime NAME PORT OPTION...: an instance for each request; -S cli links what Rust's std imports
+    serve_wasmtime() {
+        "$WASMTIME" serve --addr "127.0.0.1:$2" --max-instance-reuse-count 1 -S cli "${@:3}" \
+            "$target/hello-wasi/wasm32-wasip2/release/hello_wasi.wasm" >"$work/$1.log" 2>&1 </dev/null &
+        pids+=($!)
+        url[$1]=http://127.0.0.1:$2/hello
+        await $! "${url[$1]}"
+        must_reply_the_same "$1" "${url[$1]}"
+        servers+=("$1")
+    }
+    serve_wasmtime wasmtime "$WASMTIME_PORT"
+    # all that helps: pooled slots, memory, tables and stacks that stay resident, and are reset by PAGEMAP_SCAN
+    serve_wasmtime tuned "$TUNED_PORT" \
+        -O pooling-allocator,memory-init-cow,table-lazy-init,pooling-pagemap-scan \
+        -O pooling-memory-keep-resident=4194304,pooling-table-keep-resident=65536 \
+        -O pooling-async-stack-keep-resident=65536,pooling-max-unused-warm-slots=100
 fi
 
 row() {
@@ -114,15 +170,26 @@ for ((round = 1; round <= ROUNDS; round++)); do
     rates=()
     for server in "${servers[@]}"; do
         rate=$(measure "${url[$server]}")
-        echo "$rate" >>"$work/$server"
+        echo "$rate" >>"$work/$server.rates"
         rates+=("$rate")
     done
     row "$round" "${rates[@]}"
 done
-medians=()
-for server in "${servers[@]}"; do medians+=("$(median <"$work/$server")"); done
-row median "${medians[@]}"
-for ((i = 1; i < ${#servers[@]}; i++)); do
-    awk -v name="${servers[i]}" -v f="${medians[i]}" -v h="${medians[0]}" \
-        'BEGIN { printf "%s/hyper %.3f (hyper is %.2f times as fast)\n", name, f / h, h / f }'
+declare -A medians
+in_order=()
+for server in "${servers[@]}"; do
+    medians[$server]=$(median <"$work/$server.rates")
+    in_order+=("${medians[$server]}")
 done
+row median "${in_order[@]}"
+
+# ratio SERVER OF
+ratio() {
+    [ -n "${medians[$1]:-}" ] && [ -n "${medians[$2]:-}" ] || return 0
+    awk -v name="$1/$2" -v a="${medians[$1]}" -v b="${medians[$2]}" 'BEGIN { printf "%s %.3f\n", name, a / b }'
+}
+for server in "${servers[@]:1}"; do ratio "$server" hyper; done
+# each against the peer that works as it does: a warm isolate, and an instance for each request
+ratio faas workerd
+ratio fresh wasmtime
+ratio fresh tuned
