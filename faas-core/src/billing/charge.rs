@@ -81,7 +81,7 @@ impl Billing {
                 continue;
             }
             // multiplied before it is divided: both are exact as long as the digits last
-            let divisor = super::quantities::decimal(u128::from(one) * u128::from(meter.per));
+            let divisor = decimal(u128::from(one) * u128::from(meter.per));
             sum = sum.saturating_add(decimal(count).saturating_mul(usd.value.0) / divisor);
         }
         sum.normalize()

@@ -5,7 +5,11 @@ use std::{collections::HashMap, time::Duration};
 
 use rust_decimal::Decimal;
 
-use super::{Active, Charge, Quantities, Use, active::Touched, usage::rounded};
+use super::{
+    Active, Charge, Quantities, Use,
+    active::Touched,
+    usage::{ns, rounded},
+};
 use crate::{
     clock::Time,
     invocation::{Record, Start},
@@ -169,8 +173,7 @@ impl<const N: usize> Spans<N> {
 }
 
 fn before(time: Time, by: Duration) -> Time {
-    let by_ns = by.as_secs().saturating_mul(1_000_000_000).saturating_add(by.subsec_nanos().into());
-    Time::from_unix_nanos(time.unix_nanos().saturating_sub(by_ns))
+    Time::from_unix_nanos(time.unix_nanos().saturating_sub(ns(by)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     quantities::{Measure, Quantities},
-    usage::{Use, memory_mib, round_up},
+    usage::{Use, memory_mib, ns, round_up},
 };
 use crate::{clock::Time, invocation::FunctionSpec, profile::Profile};
 
@@ -134,10 +134,6 @@ impl Standbys {
             (name, times.ended.iter().copied().chain(is).collect())
         })
     }
-}
-
-fn ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{
     quantities::{Measure, Quantities},
-    usage::{Use, memory_mib, requests},
+    usage::{Use, memory_mib, ns, requests},
 };
 use crate::profile::{Counts, Meter, Profile, ProvisionedRule};
 
@@ -170,11 +170,6 @@ impl Profile {
             _ => rates,
         }
     }
-}
-
-/// What takes five centuries stays at their end.
-fn ns(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
 
 impl Rounding {
