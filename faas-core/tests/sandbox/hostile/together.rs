@@ -13,7 +13,8 @@ use crate::support::{Host, poll, spec, spec_with_timeout};
 
 type Replied = Result<(http::StatusCode, Bytes), InvocationError>;
 
-/// Two calls of one instance at once: call 0 runs `first`, call 1 `second`. Both know the place 64 as zero at first.
+/// Two calls of one instance at once: call 0 runs `first`, call 1 `second`. Which is polled first is open: they are on threads.
+/// Both know the place 64 as zero at first.
 async fn both(first: &str, second: &str, spec: FunctionSpec) -> (Replied, Replied, Host) {
     let host = Host::new();
     let spec = FunctionSpec { instance_concurrency: 2, ..spec };
@@ -24,6 +25,11 @@ async fn both(first: &str, second: &str, spec: FunctionSpec) -> (Replied, Replie
     assert_eq!(host.seen.records.lock().len(), 2, "each reported exactly once");
     (first, second, host)
 }
+
+/// Call 1 goes on once call 0 has put something at 64.
+const AFTER_CALL_0: &str = "
+    (if (i32.eqz (i32.load (i32.const 64)))
+        (then (call $wake (i32.const 1)) (return (i32.const 0))))";
 
 /// Sleeps for an hour, its handle at 64.
 const SLEEP_LONG: &str = "
@@ -38,31 +44,31 @@ const SLEEP_LONG: &str = "
 #[tokio::test]
 async fn an_operation_that_another_call_closes_is_over_for_its_owner() {
     // the owner has a poll left: it asks for it when it finds its handle gone
-    let close = "
+    let close = format!(
+        "{AFTER_CALL_0}
         (drop (call $op_take (i32.load (i32.const 64)) (i32.const 80) (i32.const 8)))
         (call $op_close (i32.load (i32.const 64)))
         (call $op_close (i32.load (i32.const 64)))
         (call $wake (i32.const 0))
-        (call $reply (local.get $call))";
-    let (first, second, _) = both(SLEEP_LONG, close, spec()).await;
+        (call $reply (local.get $call))"
+    );
+    let (first, second, _) = both(SLEEP_LONG, &close, spec()).await;
     assert_eq!(&second.expect("replies").1[..], b"hello");
     assert_eq!(&first.expect("its handle is invalid, which it takes for the end").1[..], b"hello");
 }
 
 #[tokio::test]
 async fn what_is_written_to_a_call_after_its_end_goes_nowhere() {
-    let reply_and_wake = "(call $wake (i32.const 1)) (call $reply (local.get $call))";
-    // call 1 waits until call 0 has ended, then writes to it
-    let write_after = "
-        (if (result i32) (i32.eqz (i32.load (i32.const 64)))
-            (then (i32.store (i32.const 64) (i32.const 1)) (call $wake (i32.const 1)) (i32.const 0))
-            (else
-                (if (i32.ne (call $body_write (i32.const 0) (i32.const 16) (i32.const 5)) (i32.const -3))
-                    (then unreachable))
-                (if (i32.ne (call $response_head (i32.const 0) (i32.const 0) (i32.const 7)) (i32.const -3))
-                    (then unreachable))
-                (call $reply (local.get $call))))";
-    let (first, second, _) = both(reply_and_wake, write_after, spec()).await;
+    let reply = "(i32.store (i32.const 64) (i32.const 1)) (call $reply (local.get $call))";
+    let write_after = format!(
+        "{AFTER_CALL_0}
+        (if (i32.ne (call $body_write (i32.const 0) (i32.const 16) (i32.const 5)) (i32.const -3))
+            (then unreachable))
+        (if (i32.ne (call $response_head (i32.const 0) (i32.const 0) (i32.const 7)) (i32.const -3))
+            (then unreachable))
+        (call $reply (local.get $call))"
+    );
+    let (first, second, _) = both(reply, &write_after, spec()).await;
     assert_eq!(&first.expect("replies").1[..], b"hello", "not a byte more");
     assert_eq!(&second.expect("replies").1[..], b"hello");
 }
