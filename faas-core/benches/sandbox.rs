@@ -147,8 +147,8 @@ fn nothing(store: &mut wasmer::Store, ty: &wasmer::FunctionType) -> wasmer::Func
 fn request_head() -> Vec<u8> {
     let mut bytes = Vec::new();
     RequestHead {
-        function: "hello".into(),
-        request_id: "id".into(),
+        function: "hello",
+        request_id: "id",
         deadline_unix_ms: 0,
         memory_mib: 128,
         generation: 1,

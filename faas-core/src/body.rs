@@ -55,6 +55,14 @@ impl Body {
         Body(Kind::Stream(Box::pin(MapError(Box::pin(body)))))
     }
 
+    /// One whose errors are ours already.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn of_stream(
+        body: impl http_body::Body<Data = Bytes, Error = Error> + Send + 'static,
+    ) -> Self {
+        Body(Kind::Stream(Box::pin(body)))
+    }
+
     /// All of it.
     ///
     /// # Errors

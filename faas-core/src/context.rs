@@ -1,6 +1,10 @@
 //! What a function knows of the invocation that it serves.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// The circumstances of one invocation, passed to functions that ask for it.
 ///
@@ -17,8 +21,8 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Context {
-    function: String,
-    request_id: String,
+    function: Cow<'static, str>,
+    request_id: Arc<str>,
     deadline_unix_ms: u64,
     memory_mib: u32,
     generation: u64,
@@ -28,7 +32,7 @@ impl Context {
     /// A context for calling a function in a test: request id `test`, no deadline, 128 MiB, generation 1.
     pub fn for_test(function: impl Into<String>) -> Self {
         Context {
-            function: function.into(),
+            function: function.into().into(),
             request_id: "test".into(),
             deadline_unix_ms: 0,
             memory_mib: 128,
@@ -37,10 +41,10 @@ impl Context {
     }
 
     #[cfg(target_family = "wasm")]
-    pub(crate) fn of(head: &crate::abi::envelope::RequestHead) -> Self {
+    pub(crate) fn of(function: &'static str, head: &crate::abi::envelope::RequestHead<'_>) -> Self {
         Context {
-            function: head.function.clone(),
-            request_id: head.request_id.clone(),
+            function: function.into(),
+            request_id: head.request_id.into(),
             deadline_unix_ms: head.deadline_unix_ms,
             memory_mib: head.memory_mib,
             generation: head.generation,
@@ -57,7 +61,7 @@ impl Context {
         generation: u64,
     ) -> Self {
         Context {
-            function: function.into(),
+            function: function.to_owned().into(),
             request_id: request_id.into(),
             deadline_unix_ms,
             memory_mib,

@@ -1,7 +1,7 @@
 //! Request and reply heads as bytes: little-endian integers, and strings as a `u32` length and their bytes.
 //!
-//! Compact and copy-free to read, because one of each crosses the boundary at every invocation, and simple
-//! enough to write by hand in C.
+//! Compact, and read without copying, because one of each crosses the boundary at every invocation: what is made of a head
+//! shares its bytes. And simple enough to write by hand in C.
 //!
 //! ```text
 //! request: str function, str request_id, u64 deadline_unix_ms, u32 memory_mib, u64 generation,
@@ -9,18 +9,19 @@
 //! reply:   u16 status, u8 fault (0 none, 1 the function returned an error), u32 headers, then as above
 //! ```
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header::CONTENT_LENGTH};
 
 /// Most headers that either head may carry.
 pub const MAX_HEADERS: usize = 1024;
 
 /// What the guest learns about an invocation before its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestHead {
+pub struct RequestHead<'a> {
     /// Name of the function to call.
-    pub function: String,
+    pub function: &'a str,
     /// The invocation's id, as in the reply's `faas-request-id`.
-    pub request_id: String,
+    pub request_id: &'a str,
     /// When the host will stop the call, in milliseconds since the Unix epoch; 0 for never.
     pub deadline_unix_ms: u64,
     /// The most linear memory the instance may have, in MiB.
@@ -75,12 +76,12 @@ impl std::fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-impl RequestHead {
+impl<'a> RequestHead<'a> {
     /// Appends the head to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         HeadRef {
-            function: &self.function,
-            request_id: &self.request_id,
+            function: self.function,
+            request_id: self.request_id,
             deadline_unix_ms: self.deadline_unix_ms,
             memory_mib: self.memory_mib,
             generation: self.generation,
@@ -95,8 +96,8 @@ impl RequestHead {
     ///
     /// # Errors
     /// When the bytes are not such a head; says what is wrong with them.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut r = Reader(bytes);
+    pub fn decode(bytes: &'a Bytes) -> Result<Self, Malformed> {
+        let mut r = Reader::of(bytes);
         let head = RequestHead {
             function: r.string()?,
             request_id: r.string()?,
@@ -104,8 +105,8 @@ impl RequestHead {
             memory_mib: r.u32()?,
             generation: r.u64()?,
             method: Method::from_bytes(r.bytes()?).map_err(|_| Malformed::NotHttp("method"))?,
-            uri: Uri::try_from(r.bytes()?).map_err(|_| Malformed::NotHttp("URI"))?,
-            headers: r.headers()?,
+            uri: Uri::from_maybe_shared(r.shared()?).map_err(|_| Malformed::NotHttp("URI"))?,
+            headers: r.headers(0)?,
         };
         r.end()?;
         Ok(head)
@@ -150,17 +151,16 @@ impl HeadRef<'_> {
 impl ResponseHead {
     /// Appends the head to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.status.as_u16().to_le_bytes());
-        out.push(u8::from(self.is_fault));
-        put_headers(out, &self.headers);
+        let ResponseHead { status, is_fault, ref headers } = *self;
+        ResponseHeadRef { status, is_fault, headers, content_length: None }.encode(out);
     }
 
     /// Reads a head that fills `bytes` exactly.
     ///
     /// # Errors
     /// When the bytes are not such a head; says what is wrong with them.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut r = Reader(bytes);
+    pub fn decode(bytes: &Bytes) -> Result<Self, Malformed> {
+        let mut r = Reader::of(bytes);
         let head = ResponseHead {
             status: StatusCode::from_u16(r.u16()?).map_err(|_| Malformed::NotHttp("status"))?,
             is_fault: match r.take(1)? {
@@ -168,10 +168,38 @@ impl ResponseHead {
                 [1] => true,
                 _ => return Err(Malformed::NotHttp("fault byte")),
             },
-            headers: r.headers()?,
+            headers: r.headers(HOST_HEADERS)?,
         };
         r.end()?;
         Ok(head)
+    }
+}
+
+/// A [`ResponseHead`] of borrowed parts, so that the guest encodes without moving them first.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseHeadRef<'a> {
+    /// See [`ResponseHead::status`].
+    pub status: StatusCode,
+    /// See [`ResponseHead::is_fault`].
+    pub is_fault: bool,
+    /// See [`ResponseHead::headers`].
+    pub headers: &'a HeaderMap,
+    /// A `content-length` to be told beside them.
+    pub content_length: Option<u64>,
+}
+
+impl ResponseHeadRef<'_> {
+    /// Appends the head to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.status.as_u16().to_le_bytes());
+        out.push(u8::from(self.is_fault));
+        let count = self.headers.len() + usize::from(self.content_length.is_some());
+        out.extend_from_slice(&(count as u32).to_le_bytes());
+        put_each(out, self.headers);
+        if let Some(length) = self.content_length {
+            put_bytes(out, CONTENT_LENGTH.as_str().as_bytes());
+            put_bytes(out, itoa::Buffer::new().format(length).as_bytes());
+        }
     }
 }
 
@@ -193,21 +221,32 @@ fn put_uri(out: &mut Vec<u8>, uri: &Uri) {
 
 fn put_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
     out.extend_from_slice(&(headers.len() as u32).to_le_bytes());
+    put_each(out, headers);
+}
+
+fn put_each(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
         put_bytes(out, name.as_str().as_bytes());
         put_bytes(out, value.as_bytes());
     }
 }
 
-/// Room for what is added to a head after it has crossed.
+/// Room for what the host adds to a reply's head.
 const HOST_HEADERS: usize = 8;
 
-struct Reader<'a>(&'a [u8]);
+struct Reader<'a> {
+    whole: &'a Bytes,
+    rest: &'a [u8],
+}
 
 impl<'a> Reader<'a> {
+    fn of(whole: &'a Bytes) -> Self {
+        Reader { whole, rest: whole }
+    }
+
     fn take(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
-        let (head, rest) = self.0.split_at_checked(n).ok_or(Malformed::Short)?;
-        self.0 = rest;
+        let (head, rest) = self.rest.split_at_checked(n).ok_or(Malformed::Short)?;
+        self.rest = rest;
         Ok(head)
     }
 
@@ -232,29 +271,34 @@ impl<'a> Reader<'a> {
         self.take(len)
     }
 
-    fn string(&mut self) -> Result<String, Malformed> {
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| Malformed::NotUtf8)
+    /// As [`Reader::bytes`], kept without a copy.
+    fn shared(&mut self) -> Result<Bytes, Malformed> {
+        Ok(self.whole.slice_ref(self.bytes()?))
     }
 
-    fn headers(&mut self) -> Result<HeaderMap, Malformed> {
+    fn string(&mut self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::NotUtf8)
+    }
+
+    /// Headers, in a map with room for `more`.
+    fn headers(&mut self, more: usize) -> Result<HeaderMap, Malformed> {
         let count = self.u32()? as usize;
         if count > MAX_HEADERS {
             return Err(Malformed::TooManyHeaders);
         }
-        // the host adds some of its own, and both halves would rather not move them
-        let mut headers = HeaderMap::with_capacity(count + HOST_HEADERS);
+        let mut headers = HeaderMap::with_capacity(count + more);
         for _ in 0..count {
             let name =
                 HeaderName::from_bytes(self.bytes()?).map_err(|_| Malformed::NotHttp("header name"))?;
-            let value =
-                HeaderValue::from_bytes(self.bytes()?).map_err(|_| Malformed::NotHttp("header value"))?;
+            let value = HeaderValue::from_maybe_shared(self.shared()?)
+                .map_err(|_| Malformed::NotHttp("header value"))?;
             headers.append(name, value);
         }
         Ok(headers)
     }
 
     fn end(&self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed::Long) }
+        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Long) }
     }
 }
 
@@ -262,14 +306,14 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn request() -> RequestHead {
+    fn request() -> RequestHead<'static> {
         let mut headers = HeaderMap::new();
         headers.append("accept", HeaderValue::from_static("a"));
         headers.append("accept", HeaderValue::from_static("b"));
         headers.append("x-latin1", HeaderValue::from_bytes(b"\xe9").expect("opaque bytes are allowed"));
         RequestHead {
-            function: "hello".into(),
-            request_id: "r-1".into(),
+            function: "hello",
+            request_id: "r-1",
             deadline_unix_ms: 1_700_000_000_000,
             memory_mib: 128,
             generation: 3,
@@ -283,7 +327,7 @@ mod tests {
     fn request_head_survives_the_crossing() {
         let mut bytes = Vec::new();
         request().encode(&mut bytes);
-        assert_eq!(RequestHead::decode(&bytes), Ok(request()));
+        assert_eq!(RequestHead::decode(&bytes.into()), Ok(request()));
     }
 
     #[test]
@@ -292,7 +336,23 @@ mod tests {
             ResponseHead { status: StatusCode::IM_A_TEAPOT, is_fault: true, headers: request().headers };
         let mut bytes = Vec::new();
         head.encode(&mut bytes);
-        assert_eq!(ResponseHead::decode(&bytes), Ok(head));
+        assert_eq!(ResponseHead::decode(&bytes.into()), Ok(head));
+    }
+
+    #[test]
+    fn a_length_told_beside_the_headers_is_one_of_them() {
+        let mut headers = request().headers;
+        let told = ResponseHeadRef {
+            status: StatusCode::OK,
+            is_fault: false,
+            headers: &headers.clone(),
+            content_length: Some(1_234_567_890_123),
+        };
+        let mut bytes = Vec::new();
+        told.encode(&mut bytes);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("1234567890123"));
+        let head = ResponseHead { status: StatusCode::OK, is_fault: false, headers };
+        assert_eq!(ResponseHead::decode(&bytes.into()), Ok(head));
     }
 
     #[test]
@@ -300,10 +360,11 @@ mod tests {
         let mut bytes = Vec::new();
         request().encode(&mut bytes);
         for cut in 0..bytes.len() {
-            assert_eq!(RequestHead::decode(&bytes[..cut]), Err(Malformed::Short), "cut at {cut}");
+            let cut_off = Bytes::copy_from_slice(&bytes[..cut]);
+            assert_eq!(RequestHead::decode(&cut_off), Err(Malformed::Short), "cut at {cut}");
         }
         bytes.push(0);
-        assert_eq!(RequestHead::decode(&bytes), Err(Malformed::Long));
+        assert_eq!(RequestHead::decode(&bytes.into()), Err(Malformed::Long));
     }
 
     #[test]
@@ -311,7 +372,7 @@ mod tests {
         let mut bytes = 200u16.to_le_bytes().to_vec();
         bytes.push(0);
         bytes.extend_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(ResponseHead::decode(&bytes), Err(Malformed::TooManyHeaders));
-        assert_eq!(ResponseHead::decode(&[0xff; 3]), Err(Malformed::NotHttp("status")));
+        assert_eq!(ResponseHead::decode(&bytes.into()), Err(Malformed::TooManyHeaders));
+        assert_eq!(ResponseHead::decode(&Bytes::from_static(&[0xff; 3])), Err(Malformed::NotHttp("status")));
     }
 }

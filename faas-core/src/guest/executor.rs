@@ -8,8 +8,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
-    task::{Context as TaskContext, Poll, Wake, Waker},
+    task::{Context as TaskContext, Poll, RawWaker, RawWakerVTable, Waker},
 };
 
 use http::header::CONTENT_LENGTH;
@@ -19,43 +18,51 @@ use crate::{
     Body, Context, Error, Function, Request, Response,
     abi::{
         self,
-        envelope::{RequestHead, ResponseHead},
+        envelope::{RequestHead, ResponseHeadRef},
     },
     error::IsFault,
-    function,
+    function::{self, ReplyFuture},
 };
 
-struct Task {
-    future: Pin<Box<dyn Future<Output = ()>>>,
-    waker: Waker,
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+struct Made {
+    name: &'static str,
+    function: Box<dyn Function>,
 }
 
 thread_local! {
     // a call's place is its number; a task is out of its place while it is polled
     static TASKS: RefCell<Vec<Option<Task>>> = const { RefCell::new(Vec::new()) };
     // an instance serves one of its module's functions, so this is short
-    static FUNCTIONS: RefCell<Vec<(&'static str, Rc<dyn Function>)>> = const { RefCell::new(Vec::new()) };
+    static FUNCTIONS: RefCell<Vec<Rc<Made>>> = const { RefCell::new(Vec::new()) };
 }
 
-struct CallWaker(u32);
+/// Asks the host to poll `call` again. It holds the call's number in place of a pointer, so that most calls, which never
+/// wait, need not allocate one.
+fn waker(call: u32) -> Waker {
+    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| ());
 
-impl Wake for CallWaker {
-    fn wake(self: Arc<Self>) {
-        imports::wake(self.0);
+    fn clone(data: *const ()) -> RawWaker {
+        RawWaker::new(data, &TABLE)
     }
+
+    fn wake(data: *const ()) {
+        imports::wake(data.addr() as u32);
+    }
+
+    // SAFETY: nobody follows the pointer, so a copy is a clone and there is nothing to drop; and waking needs no more than
+    // the number, from whatever thread.
+    unsafe { Waker::from_raw(clone(std::ptr::without_provenance(call as usize))) }
 }
 
 /// The export `faas_v1_poll`.
 pub fn poll(call: u32) -> i32 {
     let place = call as usize;
     let task = TASKS.with_borrow_mut(|tasks| tasks.get_mut(place).and_then(Option::take));
-    let mut task = task.unwrap_or_else(|| Task {
-        future: Box::pin(serve(call)),
-        waker: Waker::from(Arc::new(CallWaker(call))),
-    });
-    let polled =
-        imports::with_current(call, || task.future.as_mut().poll(&mut TaskContext::from_waker(&task.waker)));
-    match polled {
+    let mut task = task.unwrap_or_else(|| Box::pin(serve(call)));
+    let waker = waker(call);
+    match imports::with_current(call, || task.as_mut().poll(&mut TaskContext::from_waker(&waker))) {
         Poll::Ready(()) => abi::poll::DONE,
         Poll::Pending => {
             TASKS.with_borrow_mut(|tasks| {
@@ -82,10 +89,8 @@ pub(super) fn prepare(name: &str) -> crate::Result<()> {
 }
 
 /// The function, made now if it is not yet. Absent when there is none of this name.
-fn made(name: &str) -> crate::Result<Option<Rc<dyn Function>>> {
-    let known = |functions: &Vec<(&str, Rc<dyn Function>)>| {
-        functions.iter().find(|(known, _)| *known == name).map(|(_, function)| function.clone())
-    };
+fn made(name: &str) -> crate::Result<Option<Rc<Made>>> {
+    let known = |functions: &Vec<Rc<Made>>| functions.iter().find(|made| made.name == name).cloned();
     if let Some(known) = FUNCTIONS.with_borrow(known) {
         return Ok(Some(known));
     }
@@ -93,17 +98,17 @@ fn made(name: &str) -> crate::Result<Option<Rc<dyn Function>>> {
     if let Some(init) = definition.init {
         init()?;
     }
-    let made: Rc<dyn Function> = Rc::from((definition.make)());
-    FUNCTIONS.with_borrow_mut(|functions| functions.push((definition.name, made.clone())));
+    let made = Rc::new(Made { name: definition.name, function: (definition.make)() });
+    FUNCTIONS.with_borrow_mut(|functions| functions.push(made.clone()));
     Ok(Some(made))
 }
 
 async fn serve(call: u32) {
-    let response = match RequestHead::decode(&imports::request_head(call)) {
-        Ok(head) => invoke(call, head).await,
-        Err(why) => Err(Error::new(format!("the host's request head is malformed: {why}"))),
+    let reply = match begin(call) {
+        Ok(reply) => reply.await,
+        Err(error) => Err(error),
     };
-    let response = response.unwrap_or_else(|error| {
+    let response = reply.unwrap_or_else(|error| {
         if !error.is_client() {
             imports::log(abi::log::ERROR, &in_full(&error));
         }
@@ -112,15 +117,19 @@ async fn serve(call: u32) {
     send(call, response).await;
 }
 
-async fn invoke(call: u32, head: RequestHead) -> Result<Response, Error> {
-    let function = made(&head.function)?
+/// Hands the request to the function.
+fn begin(call: u32) -> Result<ReplyFuture, Error> {
+    let head = imports::request_head(call);
+    let head = RequestHead::decode(&head)
+        .map_err(|why| Error::new(format!("the host's request head is malformed: {why}")))?;
+    let made = made(head.function)?
         .ok_or_else(|| Error::new(format!("this module has no function named `{}`", head.function)))?;
-    let context = Context::of(&head);
-    let mut request = Request::new(Body::new(body::Incoming::new(call)));
+    let context = Context::of(made.name, &head);
+    let mut request = Request::new(Body::of_stream(body::Incoming::new(call)));
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
-    function.call(request, context).await
+    Ok(made.function.call(request, context))
 }
 
 /// The error and all that caused it: for whoever reads the log, not for the caller.
@@ -134,25 +143,21 @@ pub(super) fn in_full(error: &Error) -> String {
     text
 }
 
-async fn send(call: u32, response: Response) {
-    let (mut parts, mut body) = response.into_parts();
-    let length = http_body::Body::size_hint(&body).exact();
-    if let Some(length) = length
-        && !parts.headers.contains_key(CONTENT_LENGTH)
-        && !(parts.status.is_informational() || parts.status == 204 || parts.status == 304)
-    {
-        parts.headers.insert(CONTENT_LENGTH, length.into());
-    }
-    let is_fault = parts.extensions.get::<IsFault>().is_some();
-    let head = ResponseHead { status: parts.status, is_fault, headers: parts.headers };
+async fn send(call: u32, mut response: Response) {
+    let status = response.status();
+    let is_without_body = status.is_informational() || status == 204 || status == 304;
+    let is_told = response.headers().contains_key(CONTENT_LENGTH);
+    let length = http_body::Body::size_hint(response.body()).exact();
+    let content_length = length.filter(|_| !is_without_body && !is_told);
+    let is_fault = response.extensions().get::<IsFault>().is_some();
     let mut bytes = Vec::with_capacity(128);
-    head.encode(&mut bytes);
+    ResponseHeadRef { status, is_fault, headers: response.headers(), content_length }.encode(&mut bytes);
     if !imports::response_head(call, &bytes) {
         // refused, and the host knows why
         return;
     }
     loop {
-        let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut body), cx)).await;
+        let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(response.body_mut()), cx)).await;
         match frame {
             None => return,
             Some(Ok(frame)) => {

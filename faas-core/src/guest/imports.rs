@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use bytes::Bytes;
+
 use crate::abi::status;
 
 mod raw {
@@ -31,17 +33,18 @@ pub(super) fn with_current<R>(call: u32, f: impl FnOnce() -> R) -> R {
 }
 
 /// The encoded head of the call's request.
-pub(super) fn request_head(call: u32) -> Vec<u8> {
-    let mut head = vec![0; 2048];
+pub(super) fn request_head(call: u32) -> Bytes {
+    let mut head = Vec::with_capacity(2048);
     loop {
-        // SAFETY: the host writes at most `len` bytes into a buffer of that length.
-        let len = unsafe { raw::request_head(call, head.as_mut_ptr(), head.len()) };
+        // SAFETY: the host writes at most as many bytes as there is room for.
+        let len = unsafe { raw::request_head(call, head.as_mut_ptr(), head.capacity()) };
         let len = usize::try_from(len).unwrap_or(0);
-        if len <= head.len() {
-            head.truncate(len);
-            return head;
+        if len <= head.capacity() {
+            // SAFETY: a head for which there is room has been written, all its `len` bytes.
+            unsafe { head.set_len(len) };
+            return head.into();
         }
-        head.resize(len, 0);
+        head.reserve(len);
     }
 }
 

@@ -65,7 +65,7 @@ fn response_head(mut env: Env<'_>, call: u32, ptr: u32, len: u32) -> Result<i32,
     if len as usize > super::calls::MAX_HEAD_BYTES {
         return Ok(status::LIMIT);
     }
-    let bytes = read(&mut env, import::RESPONSE_HEAD, ptr, len as usize)?;
+    let bytes = read(&mut env, import::RESPONSE_HEAD, ptr, len as usize)?.into();
     Ok(env.data_mut().calls.get(call).map_or(status::INVALID, |call| call.response_head(&bytes)))
 }
 

@@ -166,7 +166,7 @@ impl Call {
     }
 
     /// Takes the reply's head.
-    pub(super) fn response_head(&mut self, bytes: &[u8]) -> i32 {
+    pub(super) fn response_head(&mut self, bytes: &Bytes) -> i32 {
         if self.reply.has_begun {
             return status::INVALID;
         }

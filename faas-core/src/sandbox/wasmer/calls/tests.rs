@@ -70,7 +70,7 @@ fn perform(calls: &mut Calls, act: Act) {
         }
         Act::Head(n, bytes) => {
             if let Some(call) = calls.get(n) {
-                call.response_head(&bytes);
+                call.response_head(&bytes.into());
             }
         }
         Act::Write(n, len) => {
@@ -138,8 +138,8 @@ fn a_number_is_free_again_once_its_call_is_gone() {
 fn a_reply_body_waits_for_its_reader_and_stops_at_its_limit() {
     let mut call = call(b"");
     assert_eq!(call.body_room(1), Err(status::INVALID), "the head comes first");
-    assert_eq!(call.response_head(&head()), 0);
-    assert_eq!(call.response_head(&head()), status::INVALID, "and comes once");
+    assert_eq!(call.response_head(&head().into()), 0);
+    assert_eq!(call.response_head(&head().into()), status::INVALID, "and comes once");
     assert_eq!(call.body_room(2000), Ok(2000));
     call.body_write(vec![1; 2000]);
     assert_eq!(call.body_room(1), Err(status::LIMIT));
@@ -154,7 +154,7 @@ fn an_announced_length_over_the_limit_is_refused_before_the_body() {
     head.headers.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(2001));
     let (mut bytes, mut call) = (Vec::new(), call(b""));
     head.encode(&mut bytes);
-    assert_eq!(call.response_head(&bytes), status::LIMIT);
+    assert_eq!(call.response_head(&bytes.into()), status::LIMIT);
     assert_eq!(call.failure.map(|f| f.kind), Some(ErrorKind::ReplyTooLarge));
 }
 
