@@ -1,5 +1,5 @@
-//! What the wasm sandbox costs: a warm invocation beside a bare wasmer call of the same guest, the smallest there is and
-//! `examples/hello`, and a cold start.
+//! What the wasm sandbox costs: a warm invocation beside a bare wasmer call of the same guest (the smallest there is,
+//! `examples/hello`, and a page of `examples/axum-site`), and a cold start.
 //!
 //! `cargo bench -p faas-core --features wasmer --bench sandbox`
 
@@ -25,15 +25,40 @@ use http_body_util::{BodyExt as _, Empty};
 
 const HELLO: &str = include_str!("../tests/guests/wat/hello.wat");
 
-fn invocation(clock: &SharedClock, id: &Arc<str>, name: &Arc<str>) -> Invocation {
-    let tally = Tally::open(id.clone(), name.clone(), clock.clone(), Arc::new(Unobserved));
-    let body = RequestBody::new(Empty::<Bytes>::new().map_err(|never| match never {}));
-    Invocation { function: name.clone(), request: http::Request::new(body), force_cold: false, tally }
+/// A module, and what is asked of it.
+struct Asked {
+    of: &'static str,
+    function: &'static str,
+    wasm: Vec<u8>,
+    path: &'static str,
 }
 
-async fn invoke(instance: &Arc<dyn Instance>, clock: &SharedClock, id: &Arc<str>, name: &Arc<str>) {
-    let reply = instance.clone().invoke(invocation(clock, id, name), Lease::new(|_| {})).await;
-    black_box(reply.expect("replies"));
+fn asked() -> [Asked; 3] {
+    let smallest = wat::parse_str(HELLO).expect("valid WAT");
+    [
+        Asked { of: "", function: "hello", wasm: smallest, path: "/" },
+        Asked { of: " of hello in Rust", function: "hello", wasm: example("hello"), path: "/" },
+        Asked { of: " of a page by axum", function: "site", wasm: example("axum-site"), path: "/site" },
+    ]
+}
+
+fn invocation(clock: &SharedClock, id: &Arc<str>, name: &Arc<str>, path: &'static str) -> Invocation {
+    let tally = Tally::open(id.clone(), name.clone(), clock.clone(), Arc::new(Unobserved));
+    let body = RequestBody::new(Empty::<Bytes>::new().map_err(|never| match never {}));
+    let mut request = http::Request::new(body);
+    *request.uri_mut() = http::Uri::from_static(path);
+    Invocation { function: name.clone(), request, force_cold: false, tally }
+}
+
+async fn invoke(
+    instance: &Arc<dyn Instance>,
+    clock: &SharedClock,
+    id: &Arc<str>,
+    name: &Arc<str>,
+    path: &'static str,
+) {
+    let reply = instance.clone().invoke(invocation(clock, id, name, path), Lease::new(|_| {})).await;
+    assert_eq!(black_box(reply.expect("replies")).response.status(), 200);
 }
 
 fn sandbox(c: &mut Criterion) {
@@ -43,33 +68,34 @@ fn sandbox(c: &mut Criterion) {
         .build()
         .expect("a tokio runtime");
     let clock = SystemClock::shared();
-    let wasm = wat::parse_str(HELLO).expect("valid WAT");
-    let (id, name): (Arc<str>, Arc<str>) = ("id".into(), "hello".into());
+    let id: Arc<str> = "id".into();
     let runtime = tokio
         .block_on(async { Runtime::new(Config::default(), clock.clone(), Arc::new(Unobserved)) })
         .expect("a runtime");
-    let module = runtime.load(&wasm, Tier::Optimised).expect("a module");
-    let sandbox: Arc<dyn Sandbox> = module.sandbox(Arc::new(FunctionSpec::new("hello")), vec![]);
-
-    let rust = hello_in_rust();
-    let module = runtime.load(&rust, Tier::Optimised).expect("a module");
-    let in_rust: Arc<dyn Sandbox> = module.sandbox(Arc::new(FunctionSpec::new("hello")), vec![]);
+    let asked = asked();
+    let sandbox = |asked: &Asked| -> Arc<dyn Sandbox> {
+        let module = runtime.load(&asked.wasm, Tier::Optimised).expect("a module");
+        module.sandbox(Arc::new(FunctionSpec::new(asked.function)), vec![])
+    };
 
     let mut group = c.benchmark_group("sandbox");
-    for (of, wasm, sandbox) in [("", &wasm, &sandbox), (" of hello in Rust", &rust, &in_rust)] {
-        group.bench_function(format!("bare wasmer call{of}"), |b| {
-            let (mut store, poll) = bare(wasm);
+    for asked in &asked {
+        group.bench_function(format!("bare wasmer call{}", asked.of), |b| {
+            let (mut store, poll) = bare(asked);
             b.iter(|| black_box(poll.call(&mut store, 0).expect("returns")));
         });
-        group.bench_function(format!("warm invocation{of}"), |b| {
+        let (sandbox, name) = (sandbox(asked), Arc::from(asked.function));
+        group.bench_function(format!("warm invocation{}", asked.of), |b| {
             let instance = tokio.block_on(sandbox.start()).expect("starts").instance;
-            b.to_async(&tokio).iter(|| invoke(&instance, &clock, &id, &name));
+            b.to_async(&tokio).iter(|| invoke(&instance, &clock, &id, &name, asked.path));
         });
     }
+    let [smallest, in_rust, _] = &asked;
+    let (sandbox, name) = (sandbox(smallest), Arc::from(smallest.function));
     group.bench_function("cold start, invocation and drop", |b| {
         b.to_async(&tokio).iter(|| async {
             let instance = sandbox.start().await.expect("starts").instance;
-            invoke(&instance, &clock, &id, &name).await;
+            invoke(&instance, &clock, &id, &name, smallest.path).await;
         });
     });
     group.finish();
@@ -77,13 +103,15 @@ fn sandbox(c: &mut Criterion) {
     let mut group = c.benchmark_group("compile");
     group.sample_size(20);
     for tier in [Tier::Fast, Tier::Optimised] {
-        group.bench_function(tier.as_str(), |b| b.iter(|| runtime.load(&rust, tier).expect("a module")));
+        group.bench_function(tier.as_str(), |b| {
+            b.iter(|| runtime.load(&in_rust.wasm, tier).expect("a module"))
+        });
     }
     group.finish();
 }
 
-/// `examples/hello`, with the settings of a reload by `faas dev`.
-fn hello_in_rust() -> Vec<u8> {
+/// A package among the examples, with the settings of a reload by `faas dev`.
+fn example(package: &str) -> Vec<u8> {
     let settings = [
         ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
         ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
@@ -93,17 +121,18 @@ fn hello_in_rust() -> Vec<u8> {
         ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
         ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
     ];
-    std::fs::read(cargo::build("hello", &settings).join("hello.wasm")).expect("it was built")
+    std::fs::read(cargo::build(package, &settings).join(package).with_extension("wasm"))
+        .expect("it was built")
 }
 
 /// The same guest without anything of ours around it: its imports give it a request, and accept whatever they get.
-fn bare(wasm: &[u8]) -> (wasmer::Store, wasmer::TypedFunction<u32, i32>) {
+fn bare(asked: &Asked) -> (wasmer::Store, wasmer::TypedFunction<u32, i32>) {
     let mut store = wasmer::Store::default();
-    let module = wasmer::Module::new(&store, wasm).expect("a module");
+    let module = wasmer::Module::new(&store, &asked.wasm).expect("a module");
     let accept = wasmer::Function::new_typed(&mut store, |_: u32, _: u32, len: u32| len as i32);
     let took = wasmer::Function::new_typed(&mut store, |_: u32, _: u32, _: u32| 0);
     let memory = wasmer::FunctionEnv::new(&mut store, None::<wasmer::Memory>);
-    let head = request_head();
+    let head = request_head(asked);
     let give = wasmer::Function::new_typed_with_env(
         &mut store,
         &memory,
@@ -144,16 +173,16 @@ fn nothing(store: &mut wasmer::Store, ty: &wasmer::FunctionType) -> wasmer::Func
 }
 
 /// As [`invocation`]'s.
-fn request_head() -> Vec<u8> {
+fn request_head(asked: &Asked) -> Vec<u8> {
     let mut bytes = Vec::new();
     RequestHead {
-        function: "hello",
+        function: asked.function,
         request_id: "id",
         deadline_unix_ms: 0,
         memory_mib: 128,
         generation: 1,
         method: http::Method::GET,
-        uri: http::Uri::from_static("/"),
+        uri: http::Uri::from_static(asked.path),
         headers: http::HeaderMap::new(),
     }
     .encode(&mut bytes);

@@ -20,7 +20,6 @@ use super::{
     cpu::Timed,
     fault,
     instance::{Event, PendingCall, Step, Used, WasmInstance},
-    promptness,
     watchdog::{Bounds, Overdue},
 };
 use crate::{
@@ -35,7 +34,7 @@ use crate::{
 
 /// A guest that is stopped at its deadline has ended by then, if a core is free for it. When none is, its client is answered
 /// without it.
-const STOPPING: Duration = Duration::from_millis(3);
+const STOPPING: Duration = Duration::from_millis(1);
 
 /// Chunks on their way to a slow reader, beside what the guest's own buffer holds.
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -320,11 +319,10 @@ impl Driver {
         let (instance, timed) = (self.instance.clone(), Arc::<Timed>::default());
         let timing = timed.clone();
         let step = move || {
-            promptness::run_as_usual();
             timing.begin();
             instance.with(|guest| instance.step(guest, number, &waker, bounds))
         };
-        let mut running = function.runtime.handle.spawn_blocking(step);
+        let mut running = function.runtime.compute.spawn(step);
         match within(&*function.runtime.clock, self.deadline + STOPPING, &mut running).await {
             Some(ended) => ended.map_err(|_| platform("the host failed while it ran the function")),
             // it goes on until the watchdog gets hold of it, and whoever takes the call back waits for that
@@ -407,7 +405,7 @@ impl Driver {
             Some(number) => {
                 // it may be running at this moment, on another thread, and cancelling runs the guest's own code
                 let instance = self.instance.clone();
-                self.instance.function.runtime.handle.spawn_blocking(move || {
+                self.instance.function.runtime.compute.spawn(move || {
                     if instance.cancel(number) && is_healthy {
                         lease.release();
                     }

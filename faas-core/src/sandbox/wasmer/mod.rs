@@ -6,7 +6,7 @@
 //!          └─ sandbox ── instance ── drive (one call)
 //!                           ├─ guest (store, exports) ── imports, wasi ── state ── calls, lines, random
 //!                           │    └─ memory (snapshots)
-//!                           └─ watchdog, interrupt, cpu, placement, promptness, fault
+//!                           └─ watchdog, interrupt, cpu, placement, compute, promptness, fault
 //! ```
 //!
 //! This folder and the guest's exports hold all `unsafe` code of the crate. The ABI is [`crate::abi`]; nothing
@@ -19,6 +19,7 @@
 
 mod cache;
 mod calls;
+mod compute;
 mod cpu;
 mod drive;
 mod engine;
@@ -135,6 +136,7 @@ pub struct Runtime {
     clock: SharedClock,
     observer: SharedObserver,
     handle: tokio::runtime::Handle,
+    compute: compute::Compute,
     seed: [u8; 32],
     starts: Starts,
     pace: Pace,
@@ -142,7 +144,7 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// A runtime on the current tokio runtime, whose blocking threads it uses for guests that compute for long.
+    /// A runtime on the current tokio runtime, beside which it has threads of its own for guests that compute for long.
     ///
     /// # Errors
     /// When the cache's folder cannot be used, or the operating system refuses a thread.
@@ -178,6 +180,7 @@ impl Runtime {
             },
             clock,
             observer,
+            compute: compute::Compute::within(handle.clone()).map_err(RuntimeError::System)?,
             handle,
             seed,
             starts,
@@ -390,7 +393,7 @@ async fn start_plainly(function: &Arc<Function>) -> Result<(guest::Guest, Durati
         return function.start_plainly();
     }
     let starting = function.clone();
-    let started = runtime.handle.spawn_blocking(move || starting.start_plainly()).await;
+    let started = runtime.compute.spawn(move || starting.start_plainly()).await;
     started.map_err(|_| {
         InvocationError::new(ErrorKind::Platform, "the host failed while it started the function")
     })?

@@ -3,11 +3,15 @@
 //! A thread that wakes waits for the slice of whoever runs, some milliseconds, and for those of others before it. From
 //! version 6.12 on Linux lets a thread ask for slices of its own length, without privileges: it gets no larger share, but
 //! one with shorter slices goes before one with longer ones when it wakes. So whoever answers clients and stops guests
-//! asks for short ones, and the threads that are kept for guests who compute do not. Elsewhere, and before, nothing
-//! changes.
+//! asks for short ones.
+//!
+//! Short slices do not help who has used up its share, and among threads of equal weight that of whoever answers is soon used
+//! up. So the threads on which guests compute weigh less, by a niceness: they have all of the machine when nobody else wants it.
+//! Their slices are short too, because a light thread with long ones waits long for its first. None of this elsewhere than on
+//! Linux, where threads have no niceness of their own.
 
 #[cfg(target_os = "linux")]
-use std::{cell::Cell, time::Duration};
+use std::time::Duration;
 
 /// For those who answer. Shorter than the kernel's own on any machine (0.7 ms on one core, more on several), and no shorter
 /// than that takes: with 100 µs, the shortest that it grants, they take turns with their clients so often that a third
@@ -17,15 +21,19 @@ const ANSWERING: Duration = Duration::from_micros(500);
 /// For the watchdog, which wakes for a moment only.
 #[cfg(target_os = "linux")]
 const WATCHING: Duration = Duration::from_micros(100);
-
+/// For guests who compute: what a thread of the usual weight and slices waits for its first, this one waits.
 #[cfg(target_os = "linux")]
-thread_local! {
-    static IS_PROMPT: Cell<bool> = const { Cell::new(false) };
-}
+const COMPUTING: Duration = Duration::from_micros(300);
+/// How far guests who compute go behind: a third of the weight. Further, and they would stand still beside the compiler of
+/// whoever writes them.
+#[cfg(target_os = "linux")]
+const BEHIND: i32 = 5;
+#[cfg(target_os = "linux")]
+const LAST: i32 = 19;
 
 /// Asks that the calling thread may run soon after it wakes, for whoever makes the threads that a
-/// [`Runtime`](super::Runtime) is used from: pass it to `on_thread_start` of tokio's builder. Threads on which guests
-/// compute for long ask for the contrary by themselves.
+/// [`Runtime`](super::Runtime) is used from: pass it to `on_thread_start` of tokio's builder. Guests that compute for long
+/// do so on threads of their own, which are behind.
 ///
 /// ```
 /// let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -35,34 +43,36 @@ thread_local! {
 /// ```
 pub fn run_promptly() {
     #[cfg(target_os = "linux")]
-    if !IS_PROMPT.get() {
-        // where it is refused everything runs as it did before
-        IS_PROMPT.set(ask_for_slices_of(ANSWERING));
-    }
+    ask(|attr| attr.sched_runtime = nanos(ANSWERING));
 }
 
 /// The same for the calling thread if it is the watchdog's.
 pub(super) fn watch_promptly() {
     #[cfg(target_os = "linux")]
-    IS_PROMPT.set(ask_for_slices_of(WATCHING));
+    ask(|attr| attr.sched_runtime = nanos(WATCHING));
 }
 
-/// Takes that back: the calling thread is about to run a guest for as long as it wants.
-pub(super) fn run_as_usual() {
+/// Puts the calling thread behind others for good: guests compute on it for as long as they want.
+pub(super) fn go_behind() {
     #[cfg(target_os = "linux")]
-    if IS_PROMPT.replace(false) {
-        // none of its own: the kernel's
-        ask_for_slices_of(Duration::ZERO);
-    }
+    ask(|attr| {
+        attr.sched_nice = (attr.sched_nice + BEHIND).min(LAST);
+        attr.sched_runtime = nanos(COMPUTING);
+    });
 }
 
 #[cfg(target_os = "linux")]
-fn ask_for_slices_of(slice: Duration) -> bool {
-    let Some(mut attr) = attributes() else { return false };
-    attr.sched_runtime = u64::try_from(slice.as_nanos()).unwrap_or(0);
+fn nanos(slice: Duration) -> u64 {
+    u64::try_from(slice.as_nanos()).unwrap_or(0)
+}
+
+/// Where it is refused everything runs as it did before.
+#[cfg(target_os = "linux")]
+fn ask(change: impl FnOnce(&mut libc::sched_attr)) {
+    let Some(mut attr) = attributes() else { return };
+    change(&mut attr);
     // SAFETY: `attr` is a valid structure of the size that it states; 0 is the calling thread, and there are no flags.
-    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
-    result == 0
+    let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
 }
 
 /// How the calling thread is scheduled; absent where the kernel does not tell, or a real-time policy knows no slices.
@@ -88,22 +98,30 @@ fn attributes() -> Option<libc::sched_attr> {
 mod tests {
     use super::*;
 
-    fn slice() -> Duration {
-        Duration::from_nanos(
-            attributes().expect("the kernel tells, and tests run under its usual policy").sched_runtime,
-        )
+    /// Niceness and slice of a thread that `asks`.
+    fn asking(asks: fn()) -> (i32, u64) {
+        let thread = std::thread::spawn(move || {
+            asks();
+            let attr = attributes().expect("the kernel tells, and tests run under its usual policy");
+            (attr.sched_nice, attr.sched_runtime)
+        });
+        thread.join().expect("does not panic")
     }
 
     #[test]
-    fn a_thread_asks_for_short_slices_and_gives_them_up() {
-        let nice = || attributes().expect("as above").sched_nice;
-        let (usual, nice_before) = (slice(), nice());
-        run_promptly();
-        let prompt = slice();
-        run_as_usual();
-        assert_eq!(slice(), usual);
-        // older kernels tell of none, and keep none
-        assert!(prompt == ANSWERING || prompt == usual, "{prompt:?}");
-        assert_eq!(nice(), nice_before, "nothing else has changed");
+    fn who_answers_asks_for_short_slices_and_changes_nothing_else() {
+        let (nice, usual) = asking(|| ());
+        let (nice_of_prompt, slice) = asking(run_promptly);
+        // older kernels tell of no slices, and keep none
+        assert!(slice == nanos(ANSWERING) || slice == usual, "{slice}");
+        assert_eq!(nice_of_prompt, nice);
+    }
+
+    #[test]
+    fn who_computes_is_behind() {
+        let (nice, usual) = asking(|| ());
+        let (nice_of_computing, slice) = asking(go_behind);
+        assert_eq!(nice_of_computing, (nice + BEHIND).min(LAST));
+        assert!(slice == nanos(COMPUTING) || slice == usual, "{slice}");
     }
 }

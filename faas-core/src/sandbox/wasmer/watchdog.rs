@@ -1,11 +1,11 @@
 //! Stops guests that run past their deadline.
 //!
 //! A guest holds its thread while it runs, so nobody but another thread can stop it. Each poll of a guest is
-//! entered here and left when it returns; one thread looks at what is entered every millisecond, parks when
-//! nothing is, and stops what is overdue in two steps:
+//! entered here and left when it returns; one thread looks at what is entered every millisecond and at each deadline, parks
+//! when nothing is, and stops what is overdue in two steps:
 //!
 //! 1. it raises the guest's [`Alarm`], which every import checks: a guest that calls its host ends there;
-//! 2. a tick later it interrupts the guest by a signal (wasmer's host interrupt), and again and again, in quicker
+//! 2. a moment later it interrupts the guest by a signal (wasmer's host interrupt), and again and again, in quicker
 //!    ticks, until the guest has left, because a signal that meets the guest outside its own code is ignored.
 //!
 //! The first step spares the second where it would be dangerous: see [`super::interrupt`].
@@ -25,6 +25,8 @@ use super::{Pace, cpu::ThreadCpu, promptness};
 use crate::clock::{SharedClock, Time};
 
 const TICK: Duration = Duration::from_millis(1);
+// long enough for a guest that talks to its host to come to its next import
+const TICK_AFTER_ALARM: Duration = Duration::from_micros(200);
 // a guest that fills memory in a loop is in its own code for a hundredth of the time
 const TICK_WHILE_INTERRUPTING: Duration = Duration::from_micros(50);
 // a watchdog that parks at once would be woken by a system call at nearly every poll
@@ -211,31 +213,35 @@ impl Shared {
             }
             let now = self.clock.now();
             // Interrupting under the lock: a guest cannot leave, and its store be reused, while it is signalled.
-            let mut is_interrupting = false;
-            for watched in entered.slots.iter_mut().flatten() {
-                is_interrupting |= watched.check(now);
-            }
-            let tick = if is_interrupting { TICK_WHILE_INTERRUPTING } else { TICK };
+            let ticks = entered.slots.iter_mut().flatten().map(|watched| watched.check(now, self.pace));
+            let tick = ticks.min().unwrap_or(TICK);
             self.wake.wait_for(&mut entered, tick);
         }
     }
 }
 
 impl Watched {
-    /// Whether the guest has been sent a signal.
-    fn check(&mut self, now: Time) -> bool {
+    /// Stops the guest if it is overdue. Says after how long to look again.
+    fn check(&mut self, now: Time, pace: Pace) -> Duration {
         if self.alarm.raised().is_some() {
             self.interrupter.interrupt();
-            return true;
+            return TICK_WHILE_INTERRUPTING;
         }
         if now >= self.bounds.deadline {
             self.alarm.raise(Overdue::Wall);
-        } else if let Some(cpu) = &mut self.cpu
+            return TICK_AFTER_ALARM;
+        }
+        if let Some(cpu) = &mut self.cpu
             && cpu.is_used_up(now)
         {
             self.alarm.raise(cpu.why);
+            return TICK_AFTER_ALARM;
         }
-        false
+        match pace {
+            Pace::Real => self.bounds.deadline.since(now).clamp(TICK_WHILE_INTERRUPTING, TICK),
+            // its deadline does not come nearer by waiting
+            Pace::Virtual => TICK,
+        }
     }
 }
 
