@@ -7,8 +7,9 @@
 # All servers run throughout, and are measured in turn, so that whatever else the machine does hits all alike.
 # Needs wrk and curl. Measured in the same rounds, the same reply: from a Worker, with workerd on the PATH or WORKERD=its
 # path (npm install workerd); and from a component under `wasmtime serve`, as it comes and tuned, with wasmtime on the PATH or
-# WASMTIME=its path (rustup target add wasm32-wasip2; cargo install wasmtime-cli --locked). BUILT=the folder of a release
-# build spares building one. See the book's page "Performance".
+# WASMTIME=its path (rustup target add wasm32-wasip2; cargo install wasmtime-cli --locked). And bare hyper that computes before each
+# reply for as many nanoseconds as each word of WORK says: WORK="1000 2000". BUILT=the folder of a release build spares building one. See
+# the book's page "Performance".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -22,6 +23,7 @@ WORKERD_PORT=${WORKERD_PORT:-38083}
 FRESH_PORT=${FRESH_PORT:-38084}
 WASMTIME_PORT=${WASMTIME_PORT:-38085}
 TUNED_PORT=${TUNED_PORT:-38086}
+WORK_PORT=${WORK_PORT:-38087}
 WORKERD=${WORKERD:-$(command -v workerd || true)}
 WASMTIME=${WASMTIME:-$(command -v wasmtime || true)}
 
@@ -72,9 +74,13 @@ serve_faas examples/hello "$FAAS_PORT" aws-lambda
 # the second reply: warm, as nearly all of the measured ones will be
 curl --silent --fail --dump-header "$work/head" --output "$work/body" "$faas_url"
 hyper_url=http://127.0.0.1:$HYPER_PORT/hello
-"$BUILT/examples/bare_hyper" "127.0.0.1:$HYPER_PORT" "$work/head" "$work/body" >"$work/hyper.log" 2>&1 </dev/null &
-pids+=($!)
-await $! "$hyper_url"
+# serve_hyper PORT NANOSECONDS
+serve_hyper() {
+    "$BUILT/examples/bare_hyper" "127.0.0.1:$1" "$work/head" "$work/body" "$2" >"$work/hyper-$1.log" 2>&1 </dev/null &
+    pids+=($!)
+    await $! "http://127.0.0.1:$1/hello"
+}
+serve_hyper "$HYPER_PORT" 0
 
 # must_reply_the_same NAME URL
 must_reply_the_same() {
@@ -155,6 +161,13 @@ if [ -n "$WASMTIME" ]; then
         -O pooling-memory-keep-resident=4194304,pooling-table-keep-resident=65536 \
         -O pooling-async-stack-keep-resident=65536,pooling-max-unused-warm-slots=100
 fi
+
+for nanoseconds in ${WORK:-}; do
+    serve_hyper "$WORK_PORT" "$nanoseconds"
+    url[+${nanoseconds}ns]=http://127.0.0.1:$WORK_PORT/hello
+    servers+=("+${nanoseconds}ns")
+    WORK_PORT=$((WORK_PORT + 1))
+done
 
 row() {
     printf '%-8s' "$1"

@@ -1,11 +1,17 @@
 //! The ceiling that `benches/load.sh` measures against: hyper, and nothing else, giving one fixed reply.
 //!
 //! The reply is a copy of one that `faas dev` gave: `curl` has written its head and its body to two files. So both servers
-//! send the same bytes, and what differs is only the work behind them. Measures nothing itself, and is no model of
-//! how to write a server.
+//! send the same bytes, and what differs is only the work behind them. Told so, it computes for some nanoseconds before each reply:
+//! then it shows what any server would be left with that has so much to do. Measures nothing itself, and is no model of how to
+//! write a server.
 #![allow(clippy::print_stdout)]
 
-use std::{convert::Infallible, error::Error, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    error::Error,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
@@ -17,13 +23,17 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 
-const USAGE: &str = "usage: bare_hyper ADDRESS HEAD_FILE BODY_FILE (see benches/load.sh)";
+const USAGE: &str = "usage: bare_hyper ADDRESS HEAD_FILE BODY_FILE [NANOSECONDS] (see benches/load.sh)";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let [address, head, body] = &std::env::args().skip(1).collect::<Vec<_>>()[..] else {
-        return Err(USAGE.into());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (address, head, body, work_ns) = match &arguments[..] {
+        [address, head, body] => (address, head, body, 0),
+        [address, head, body, work_ns] => (address, head, body, work_ns.parse().map_err(|_| USAGE)?),
+        _ => return Err(USAGE.into()),
     };
+    let work = Duration::from_nanos(work_ns);
     let headers = headers(&std::fs::read_to_string(head)?)?;
     let body = Bytes::from(std::fs::read(body)?);
 
@@ -34,6 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         stream.set_nodelay(true)?;
         let (headers, body) = (headers.clone(), body.clone());
         let service = service_fn(move |_: Request<Incoming>| {
+            compute(work);
             let mut response = Response::new(Full::new(body.clone()));
             *response.headers_mut() = headers.clone();
             async { Ok::<_, Infallible>(response) }
@@ -44,6 +55,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // what it shows is about real time
+fn compute(work: Duration) {
+    if work.is_zero() {
+        return;
+    }
+    let began = Instant::now();
+    while began.elapsed() < work {
+        std::hint::spin_loop();
     }
 }
 
