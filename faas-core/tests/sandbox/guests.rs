@@ -154,12 +154,16 @@ async fn one_instance_serves_several_calls_at_once() {
 #[tokio::test]
 async fn cpu_time_is_that_of_the_guest() {
     let host = Host::new();
-    start(&host, spec("busy")).await.get().await.expect("replies");
-    let usage = host.seen.records.lock()[0].usage;
-    assert!(
-        usage.handler_cpu > Duration::from_millis(1) && usage.handler_cpu <= usage.handler_wall,
-        "{usage:?}"
-    );
+    let busy = start(&host, spec("busy")).await;
+    // it computes for 20 ms of the wall's time each: where others have the processor meanwhile, for less
+    let mut cpu = Duration::ZERO;
+    for _ in 0..10 {
+        busy.get().await.expect("replies");
+        let usage = host.seen.records.lock().pop().expect("a record").usage;
+        assert!(usage.handler_cpu > Duration::ZERO && usage.handler_cpu <= usage.handler_wall, "{usage:?}");
+        cpu += usage.handler_cpu;
+    }
+    assert!(cpu > Duration::from_millis(1), "{cpu:?} in a fifth of a second");
 }
 
 #[tokio::test]
