@@ -22,6 +22,8 @@ use super::{
 pub(crate) fn run(generations: u64) -> (Held, Held) {
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        // one that is only made when another is late would be counted as what a generation has left
+        .max_blocking_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
