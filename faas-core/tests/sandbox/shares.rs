@@ -89,6 +89,37 @@ async fn what_is_computed_is_reported_and_not_waited_for() {
     assert_eq!(clock.now(), Time::EPOCH);
 }
 
+/// On a machine whose processors others have.
+#[tokio::test]
+async fn where_time_is_computed_what_this_machine_takes_longer_is_not_the_guests() {
+    let clock = VirtualClock::default();
+    let host = Host::with_clock(Arc::new(clock.clone()));
+    for (wat, is_endless) in [(computes(), false), (poll("(loop $l (br $l)) (i32.const 1)"), true)] {
+        // long enough for what it computes, on any machine; and no moment of the hours that pass meanwhile
+        let spec =
+            FunctionSpec { timeout: Duration::from_secs(if is_endless { 1 } else { 60 }), ..held(500, true) };
+        let guest = host.start(&wat, spec.clone()).await.expect("starts");
+        let mut call = Box::pin(guest.get());
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut call => break ended,
+                () = tokio::task::yield_now() => clock.advance(Duration::from_secs(60)),
+            }
+        };
+        let usage = host.seen.records.lock().last().expect("a record").usage;
+        if is_endless {
+            assert_eq!(ended.expect_err("it goes on for ever").kind, ErrorKind::TimedOut);
+            assert_eq!(usage.handler_wall, spec.timeout, "{usage:?}");
+            assert!(usage.handler_cpu >= spec.timeout, "time is that of computing: {usage:?}");
+        } else {
+            ended.expect("it has all the time that it takes");
+            assert_fair(&usage, 500);
+            assert!(usage.handler_wall < spec.timeout, "{usage:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_is_slowed_beyond_its_timeout_is_stopped_there() {
     for is_computed in [false, true] {

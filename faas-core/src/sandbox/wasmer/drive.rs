@@ -271,8 +271,7 @@ impl Driver {
         let clock = &instance.function.runtime.clock;
         let now = clock.now();
         let pause = quota.lock().spend(began, now, cpu);
-        let is_computed = instance.function.spec.cpu_share.is_some_and(|share| share.is_computed);
-        if !is_computed {
+        if !self.is_computed() {
             if pause.by.is_zero() {
                 return Ok(());
             }
@@ -282,15 +281,17 @@ impl Driver {
             self.throttled += clock.now().since(now);
             return paused;
         }
-        let left = self.deadline.since(now) + pause.excess;
+        let deadline = self.deadline + pause.excess;
+        // who goes on beyond it is stopped at it
+        let (left, late) = (deadline.since(now), now.since(deadline));
         let skipped = pause.by.min(left);
         self.throttled += pause.throttled.min(left);
         self.skipped += skipped;
-        self.excess += pause.excess;
+        self.excess += pause.excess + late;
         // the time that is left is the provider's
         self.deadline = now + (left - skipped);
         self.timer = None;
-        if pause.by > left { Err(self.overdue()) } else { Ok(()) }
+        if pause.by > left || !late.is_zero() { Err(self.overdue()) } else { Ok(()) }
     }
 
     fn overdue(&self) -> InvocationError {
@@ -323,7 +324,12 @@ impl Driver {
             instance.with(|guest| instance.step(guest, number, &waker, bounds))
         };
         let mut running = function.runtime.compute.spawn(step);
-        match within(&*function.runtime.clock, self.deadline + STOPPING, &mut running).await {
+        let ended = if self.is_computed() {
+            Some((&mut running).await)
+        } else {
+            within(&*function.runtime.clock, self.deadline + STOPPING, &mut running).await
+        };
+        match ended {
             Some(ended) => ended.map_err(|_| platform("the host failed while it ran the function")),
             // it goes on until the watchdog gets hold of it, and whoever takes the call back waits for that
             None => {
@@ -335,9 +341,16 @@ impl Driver {
         }
     }
 
+    /// Whether its share of a CPU is computed and not waited for: then what this machine takes longer counts nowhere.
+    fn is_computed(&self) -> bool {
+        self.instance.function.spec.cpu_share.is_some_and(|share| share.is_computed)
+    }
+
     fn bounds(&self) -> Bounds {
-        let limit = self.instance.function.spec.cpu_limit;
-        Bounds { deadline: self.deadline, cpu_left: limit.map(|limit| limit.saturating_sub(self.cpu)) }
+        let function = &self.instance.function;
+        let cpu_left = function.spec.cpu_limit.map(|limit| (limit.saturating_sub(self.cpu), Overdue::Cpu));
+        let bounds = Bounds { deadline: self.deadline, cpu_left };
+        if self.is_computed() { bounds.in_cpu_time(function.runtime.clock.now()) } else { bounds }
     }
 
     /// Waits until something that the call waits for has happened, which may have been before now.

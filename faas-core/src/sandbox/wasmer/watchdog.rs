@@ -68,8 +68,18 @@ impl Alarm {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) deadline: Time,
-    /// CPU time this poll may still use.
-    pub(super) cpu_left: Option<Duration>,
+    /// CPU time this poll may still use, and why no more.
+    pub(super) cpu_left: Option<(Duration, Overdue)>,
+}
+
+impl Bounds {
+    /// For where time is that of computing alone: no deadline passes while a guest computes, its CPU time stands for it.
+    pub(super) fn in_cpu_time(self, now: Time) -> Self {
+        let wall_left = self.deadline.since(now);
+        let cpu_left = self.cpu_left.filter(|(cpu_left, _)| *cpu_left <= wall_left);
+        let cpu_left = cpu_left.unwrap_or((wall_left, Overdue::Wall));
+        Bounds { deadline: Time::from_unix_nanos(u64::MAX), cpu_left: Some(cpu_left) }
+    }
 }
 
 struct Watched {
@@ -84,7 +94,6 @@ struct CpuBudget {
     thread: ThreadCpu,
     left: Duration,
     why: Overdue,
-    entered: Time,
     /// The reading at which it is used up.
     limit: Option<Duration>,
 }
@@ -132,16 +141,14 @@ impl Watchdog {
     /// Watches the calling thread, which is about to run a guest, until the guard is dropped.
     pub(super) fn enter(&self, bounds: Bounds, alarm: &Arc<Alarm>, interrupter: &Interrupter) -> Guard<'_> {
         alarm.clear();
-        let (left, why) = match (bounds.cpu_left, self.shared.pace) {
-            // no deadline passes while a guest computes: its CPU time stands for it
-            (None, Pace::Virtual) => (Some(bounds.deadline.since(self.shared.clock.now())), Overdue::Wall),
-            (left, _) => (left, Overdue::Cpu),
+        let bounds = match self.shared.pace {
+            Pace::Real => bounds,
+            Pace::Virtual => bounds.in_cpu_time(self.shared.clock.now()),
         };
-        let cpu = left.map(|left| CpuBudget {
+        let cpu = bounds.cpu_left.map(|(left, why)| CpuBudget {
             thread: ThreadCpu::current(),
             left,
             why,
-            entered: self.shared.clock.now(),
             limit: None,
         });
         let watched = Watched { bounds, cpu, alarm: alarm.clone(), interrupter: interrupter.clone() };
@@ -213,7 +220,7 @@ impl Shared {
             }
             let now = self.clock.now();
             // Interrupting under the lock: a guest cannot leave, and its store be reused, while it is signalled.
-            let ticks = entered.slots.iter_mut().flatten().map(|watched| watched.check(now, self.pace));
+            let ticks = entered.slots.iter_mut().flatten().map(|watched| watched.check(now));
             let tick = ticks.min().unwrap_or(TICK);
             self.wake.wait_for(&mut entered, tick);
         }
@@ -222,7 +229,7 @@ impl Shared {
 
 impl Watched {
     /// Stops the guest if it is overdue. Says after how long to look again.
-    fn check(&mut self, now: Time, pace: Pace) -> Duration {
+    fn check(&mut self, now: Time) -> Duration {
         if self.alarm.raised().is_some() {
             self.interrupter.interrupt();
             return TICK_WHILE_INTERRUPTING;
@@ -232,24 +239,61 @@ impl Watched {
             return TICK_AFTER_ALARM;
         }
         if let Some(cpu) = &mut self.cpu
-            && cpu.is_used_up(now)
+            && cpu.is_used_up()
         {
             self.alarm.raise(cpu.why);
             return TICK_AFTER_ALARM;
         }
-        match pace {
-            Pace::Real => self.bounds.deadline.since(now).clamp(TICK_WHILE_INTERRUPTING, TICK),
-            // its deadline does not come nearer by waiting
-            Pace::Virtual => TICK,
-        }
+        self.bounds.deadline.since(now).clamp(TICK_WHILE_INTERRUPTING, TICK)
     }
 }
 
 impl CpuBudget {
-    fn is_used_up(&mut self, now: Time) -> bool {
+    fn is_used_up(&mut self) -> bool {
         let Some(reading) = self.thread.elapsed() else { return false };
-        // until the first look, all the time is taken for CPU time: a tick of it at most
-        let limit = self.limit.get_or_insert(reading.saturating_sub(now.since(self.entered)) + self.left);
+        // What was used until the first look is not counted: a tick of it at most. To take the time until then for CPU time
+        // would stop guests too early where the watchdog has to wait for a processor.
+        let limit = self.limit.get_or_insert(reading + self.left);
         reading >= *limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::cpu::thread_time, *};
+
+    fn work_for(cpu: Duration) {
+        let (before, mut x) = (thread_time(), 1_u64);
+        while thread_time() < before + cpu {
+            x = std::hint::black_box(x.wrapping_mul(3));
+        }
+    }
+
+    #[test]
+    fn nobody_is_stopped_before_the_budget_is_used_however_late_the_watchdog_looks() {
+        const LEFT: Duration = Duration::from_millis(2);
+        let thread = ThreadCpu::current();
+        work_for(LEFT);
+        let mut cpu = CpuBudget { thread, left: LEFT, why: Overdue::Cpu, limit: None };
+        // the guest waits for a processor, and so does the watchdog
+        std::thread::spawn(|| work_for(5 * LEFT)).join().expect("no panic");
+        let entered = thread_time();
+        while !cpu.is_used_up() {}
+        assert!(thread_time() - entered >= LEFT);
+    }
+
+    #[test]
+    fn where_time_is_that_of_computing_no_deadline_passes_and_the_tighter_bound_counts() {
+        let now = Time::EPOCH + Duration::from_secs(10);
+        let left = |deadline_s, cpu_left| {
+            let deadline = now + Duration::from_secs(deadline_s);
+            let bounds = Bounds { deadline, cpu_left }.in_cpu_time(now);
+            assert_eq!(bounds.deadline, Time::from_unix_nanos(u64::MAX));
+            bounds.cpu_left
+        };
+        let secs = Duration::from_secs;
+        assert_eq!(left(3, None), Some((secs(3), Overdue::Wall)));
+        assert_eq!(left(3, Some((secs(1), Overdue::Cpu))), Some((secs(1), Overdue::Cpu)));
+        assert_eq!(left(3, Some((secs(5), Overdue::Cpu))), Some((secs(3), Overdue::Wall)));
     }
 }
