@@ -26,8 +26,8 @@ async fn shop(request: Request) -> faas_core::Result<Response> {
     Ok(reply)
 }
 
-/// Takes so many MiB.
-#[function]
+/// Takes so many MiB, however long that takes with little of a CPU.
+#[function(timeout = "60s")]
 async fn work(mib: usize) -> usize {
     std::hint::black_box(vec![1_u8; mib << 20]).len()
 }
