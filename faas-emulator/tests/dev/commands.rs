@@ -30,16 +30,9 @@ fn invoke_asks_the_server_that_runs() {
     };
     let mut serve = faas();
     own(&mut serve);
-    let mut child = serve
-        .args(["dev", "--json", "--port", "0", "--no-watch"])
-        .arg(project.path())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("the command runs");
-    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("piped")));
-    let mut lines = lines.map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("\"event\":\"built\"")), "it serves");
+    let mut dev = Dev::start_by(&mut serve, project.path(), &["--no-watch"]);
+    // who answers has said where it is
+    block_on(dev.get("/"));
     let invoke = || {
         let mut command = faas();
         own(&mut command);
@@ -50,8 +43,7 @@ fn invoke_asks_the_server_that_runs() {
     let (first, second) = (invoke(), invoke());
     assert!(first.contains("cold") && second.contains("warm"), "{first}{second}");
     // gone without having taken its note back
-    child.kill().expect("it runs");
-    child.wait().expect("it ends");
+    dev.kill();
     assert!(invoke().contains("Finished"), "it is built and run here");
 }
 

@@ -117,7 +117,7 @@ fn what_cannot_be_delivered_is_listed_and_can_be_put_back() {
 
 #[test]
 fn what_was_accepted_is_delivered_after_a_kill() {
-    let project = Project::new("killed", FLAKY);
+    let project = Project::new("survives-a-kill", FLAKY);
     let mut dev = Dev::serve(project.path(), &["--async-backoff", "60s"]);
     // one is delivered, one waits for its second attempt, one is under way, and many have just been accepted
     let delivered = send(&dev, "1").header("faas-request-id").to_owned();
@@ -157,7 +157,7 @@ fn what_was_accepted_is_delivered_after_a_kill() {
 
 #[test]
 fn too_large_and_nowhere_are_told_at_once() {
-    let project = Project::new("refused", &says("refused", "x"));
+    let project = Project::new("refuses", &says("refused", "x"));
     let dev = Dev::serve(project.path(), &["--errors", "own"]);
     let large = Request::post("/refused").header("faas-invocation", "async");
     let large = large.body(Full::from(vec![0; 1_048_577])).expect("a request");

@@ -1,6 +1,7 @@
 //! A project on disk, a `faas dev` that serves it, and a client.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -58,9 +59,14 @@ pub(crate) struct Project {
     dir: TempDir,
 }
 
+/// The names of the projects of this process.
+static NAMES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 impl Project {
-    /// A crate of this name, which must be its own among all tests, with this `src/main.rs`.
+    /// A crate of this name with this `src/main.rs`. All tests build into one folder, and a module's file there has the name
+    /// of its crate: so no other test may have that name.
     pub(crate) fn new(name: &str, main: &str) -> Self {
+        assert!(NAMES.lock().insert(name.to_owned()), "two projects are called `{name}`");
         let project = Project { dir: tempfile::tempdir().expect("a folder") };
         let faas_core = repository().join("faas-core");
         project.write(
@@ -93,10 +99,14 @@ impl Project {
         self.write("src/main.rs", text);
     }
 
+    /// Writes a file, or puts another in its place: at no moment is it there and empty, so whoever watches sees one change.
     pub(crate) fn write(&self, file: &str, text: &str) {
         let file = self.path().join(file);
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("it can be made");
-        std::fs::write(file, text).expect("it can be written");
+        let mut new = file.clone().into_os_string();
+        new.push("~");
+        std::fs::write(&new, text).expect("it can be written");
+        std::fs::rename(&new, file).expect("it can be put in its place");
     }
 }
 
@@ -128,7 +138,12 @@ impl Dev {
 
     /// Serves `path` and waits for its address only.
     pub(crate) fn start(path: &Path, args: &[&str]) -> Self {
-        let mut child = faas()
+        Self::start_by(&mut faas(), path, args)
+    }
+
+    /// The same by a command that has been prepared.
+    pub(crate) fn start_by(faas: &mut Command, path: &Path, args: &[&str]) -> Self {
+        let mut child = faas
             .args(["dev", "--json", "--port", "0"])
             .args(args)
             .arg(path)
