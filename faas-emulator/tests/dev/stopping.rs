@@ -7,16 +7,22 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Dev, Project, block_on, says};
+use crate::support::{Dev, Held, Project, block_on, says};
 
 const SLOW: &str = r#"
-use faas_core::{Request, function};
+use faas_core::{Request, Result, function};
 
 #[function(timeout = "60s")]
 async fn slow(request: Request) -> String {
     let ms = request.uri().query().and_then(|q| q.parse().ok()).unwrap_or(0);
     faas_core::sleep(std::time::Duration::from_millis(ms)).await;
     "slept".into()
+}
+
+#[function(timeout = "60s")]
+async fn reads(request: Request) -> Result<String> {
+    request.into_body().bytes().await?;
+    Ok("read".into())
 }
 
 faas_core::main!();
@@ -27,15 +33,14 @@ fn what_runs_ends_first() {
     let project = Project::new("drained", SLOW);
     let dev = Dev::serve(project.path(), &[]);
     block_on(async {
-        let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
-        stream.write_all(b"GET /slow?700 HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        let held = Held::open(dev.addr, "/reads").await;
         tokio::task::block_in_place(|| dev.event("started"));
         dev.interrupt();
-        tokio::task::block_in_place(|| dev.event("draining"));
+        let draining = tokio::task::block_in_place(|| dev.event("draining"));
+        assert_eq!(draining["connections"], 1);
         assert!(TcpStream::connect(dev.addr).await.is_err(), "nobody new is let in");
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await.expect("a reply");
-        assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("slept"), "{reply}");
+        let reply = held.end().await;
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("read"), "{reply}");
     });
     let (status, events, _) = dev.wait();
     assert!(status.success(), "{status}");

@@ -22,6 +22,10 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 /// Nothing here takes so long, a first build on a slow machine included.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -278,7 +282,7 @@ pub(crate) struct Connection(http1::SendRequest<Full<Bytes>>);
 
 impl Connection {
     pub(crate) async fn open(addr: SocketAddr) -> Self {
-        let stream = tokio::net::TcpStream::connect(addr).await.expect("it listens");
+        let stream = TcpStream::connect(addr).await.expect("it listens");
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
         tokio::spawn(connection);
         Connection(sender)
@@ -296,6 +300,35 @@ impl Connection {
 
     pub(crate) async fn get(&mut self, path: &str) -> hyper::Result<Reply> {
         self.send(Request::get(path).body(Full::default()).expect("a request")).await
+    }
+}
+
+/// A call whose client has sent less of its body than it said: one that reads all of it runs until the client goes on, or goes.
+pub(crate) struct Held<S>(S);
+
+impl Held<TcpStream> {
+    /// Asks for `path`, and says no more yet.
+    pub(crate) async fn open(addr: SocketAddr, path: &str) -> Self {
+        Self::over(TcpStream::connect(addr).await.expect("it listens"), "localhost", path).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Held<S> {
+    /// The same by a connection that there is.
+    pub(crate) async fn over(mut stream: S, host: &str, path: &str) -> Self {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 4\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.flush().await.expect("sent");
+        Held(stream)
+    }
+
+    /// Sends the rest; all that comes back until the server hangs up.
+    pub(crate) async fn end(mut self) -> String {
+        self.0.write_all(b"body").await.expect("sent");
+        self.0.flush().await.expect("sent");
+        let mut reply = String::new();
+        self.0.read_to_string(&mut reply).await.expect("a reply");
+        reply
     }
 }
 

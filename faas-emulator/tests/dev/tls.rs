@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     hosts::SOURCE,
-    support::{Dev, Project, block_on, data_dir, faas, run},
+    support::{Dev, Held, Project, block_on, data_dir, faas, run},
     tls_client::{CLIENT, Client, TLS12, authority_pem, get},
 };
 
@@ -113,29 +113,29 @@ fn a_client_that_does_not_trust_us_is_mentioned_once() {
 
 #[test]
 fn what_runs_ends_first_and_who_only_shakes_hands_is_not_waited_for() {
-    let slow = r#"
-use faas_core::function;
+    let reads = r#"
+use faas_core::{Request, Result, function};
 
 #[function(timeout = "60s")]
-async fn slow() -> &'static str {
-    faas_core::sleep(std::time::Duration::from_millis(700)).await;
-    "slept"
+async fn reads(request: Request) -> Result<String> {
+    request.into_body().bytes().await?;
+    Ok("read".into())
 }
 
 faas_core::main!();
 "#;
-    let project = Project::new("drained-tls", slow);
+    let project = Project::new("drained-tls", reads);
     let dev = Dev::serve(project.path(), &["--tls", "--no-handshake-warming"]);
     block_on(async {
-        let addr = dev.addr;
-        let _dawdler = TcpStream::connect(addr).await.expect("it listens");
-        let call = tokio::spawn(async move { CLIENT.get(addr, "slow.localhost", "/").await });
-        tokio::task::yield_now().await;
+        let _dawdler = TcpStream::connect(dev.addr).await.expect("it listens");
+        let stream = CLIENT.connect(dev.addr, "reads.localhost").await.expect("they shake hands");
+        let held = Held::over(stream, "reads.localhost", "/").await;
         tokio::task::block_in_place(|| dev.event("started"));
         dev.interrupt();
         let draining = tokio::task::block_in_place(|| dev.event("draining"));
         assert_eq!(draining["connections"], 1);
-        assert_eq!(call.await.expect("no panic").text, "slept");
+        let reply = held.end().await;
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("read"), "{reply}");
     });
     let (status, ..) = dev.wait();
     assert!(status.success(), "{status}");
