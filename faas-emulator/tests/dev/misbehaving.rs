@@ -21,7 +21,15 @@ const WILD: &str = r#"(module
     (i32.const 1))
   (func (export "faas_v1_cancel") (param i32)))"#;
 
-/// The compiled guests of faas-core's tests, and the wild one, in one folder.
+/// One that computes for a minute, and would for ever.
+const ENDLESS: &str = r#"(module
+  (@custom "faas.manifest" "{\"abi\":1,\"name\":\"endless\",\"handler\":\"endless\",\"kind\":\"http\",\"timeout_ms\":60000}\n")
+  (memory (export "memory") 1)
+  (func (export "faas_v1_init") (result i32) (i32.const 0))
+  (func (export "faas_v1_poll") (param i32) (result i32) (loop $l (br $l)) (i32.const 1))
+  (func (export "faas_v1_cancel") (param i32)))"#;
+
+/// The compiled guests of faas-core's tests, and those above, in one folder.
 fn guests() -> tempfile::TempDir {
     let list = faas().args(["list", "--json"]).arg(repository().join("faas-core/tests/guests")).output();
     let list = list.expect("the command runs");
@@ -44,7 +52,9 @@ fn guests() -> tempfile::TempDir {
         let file = format!("{name}.wasm");
         std::fs::copy(built.join(&file), dir.path().join(&file)).expect("the guest was built");
     }
-    std::fs::write(dir.path().join("wild.wasm"), wat::parse_str(WILD).expect("a module")).expect("written");
+    for (file, wat) in [("wild.wasm", WILD), ("endless.wasm", ENDLESS)] {
+        std::fs::write(dir.path().join(file), wat::parse_str(wat).expect("a module")).expect("written");
+    }
     dir
 }
 
@@ -89,20 +99,11 @@ fn a_guest_that_spins_does_not_hold_up_the_others() {
     block_on(async {
         let mut connection = Connection::open(dev.addr).await;
         connection.get("/counter").await.expect("a reply");
-        let spins: Vec<_> = (0..8).map(|_| Connection::open(dev.addr)).collect();
-        let spins: Vec<_> = spins
-            .into_iter()
-            .map(|connecting| tokio::spawn(async { connecting.await.get("/spin").await.expect("a reply") }))
-            .collect();
-        let mut counts = 0;
-        while !spins.iter().all(JoinHandle::is_finished) {
-            let counted = connection.get("/counter").await.expect("a reply");
-            assert_eq!((counted.status.as_u16(), counted.start()), (200, "warm"), "{counted:?}");
-            counts += 1;
-        }
-        // they spin for 3 s: on a machine so slow that a reply takes a tenth of that, there are ten
-        assert!(counts >= 10, "{counts} replies while eight guests span");
-        for spun in spins {
+        let get = async |addr, path| Connection::open(addr).await.get(path).await.expect("a reply");
+        let eight =
+            |path: &'static str| -> Vec<_> { (0..8).map(|_| tokio::spawn(get(dev.addr, path))).collect() };
+        // all at once, and each is stopped after 3 s
+        for spun in eight("/spin") {
             let spun = spun.await.expect("no panic");
             assert_eq!(
                 (spun.status.as_u16(), spun.header("faas-error")),
@@ -110,6 +111,15 @@ fn a_guest_that_spins_does_not_hold_up_the_others() {
                 "as AWS has it"
             );
         }
+        let spins = eight("/endless");
+        for _ in &spins {
+            tokio::task::block_in_place(|| dev.event_where("started", |e| e["function"] == "endless"));
+        }
+        for _ in 0..10 {
+            let counted = connection.get("/counter").await.expect("a reply");
+            assert_eq!((counted.status.as_u16(), counted.start()), (200, "warm"), "{counted:?}");
+        }
+        assert!(!spins.iter().any(JoinHandle::is_finished), "ten replies while eight guests spin");
     });
 }
 
