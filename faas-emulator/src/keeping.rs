@@ -10,6 +10,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::Mutex;
+
 use crate::{console::event::Event, error::Error, host::Host, paths, reload::project::Project};
 
 /// How much a killed process may lose.
@@ -18,6 +20,13 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Keeps one session.
 #[derive(Debug)]
 pub struct Keeper {
+    host: Arc<Host>,
+    files: Arc<Mutex<Files>>,
+}
+
+/// What is kept, by one at a time.
+#[derive(Debug)]
+struct Files {
     host: Arc<Host>,
     project: Project,
     /// How many invocations are in what was kept last.
@@ -43,11 +52,12 @@ impl Keeper {
             let ran = crate::commands::blocking(move || paths::ran(&of, &cap.whose)).await?;
             host.meter().recall_ran(host.clock().now(), ran.into_iter().collect());
         }
-        Ok(Keeper { host, project, kept: None })
+        let files = Arc::new(Mutex::new(Files { host: host.clone(), project, kept: None }));
+        Ok(Keeper { host, files })
     }
 
     /// Keeps it whenever it has changed, for ever; an error that occurs again is told once.
-    pub async fn follow(&mut self) -> std::convert::Infallible {
+    pub async fn follow(&self) -> std::convert::Infallible {
         let mut has_told = false;
         loop {
             let clock = self.host.clock();
@@ -66,7 +76,17 @@ impl Keeper {
     ///
     /// # Errors
     /// When it cannot be written. What was spent, and what was recorded, is kept the next time.
-    pub async fn keep(&mut self) -> Result<(), Error> {
+    pub async fn keep(&self) -> Result<(), Error> {
+        let files = self.files.clone();
+        // not undone half-way when who waits is dropped, and nobody begins before it is done
+        tokio::spawn(async move { files.lock().await.keep().await })
+            .await
+            .unwrap_or_else(|why| Err(Error::failed(format!("a part of the emulator failed: {why}"))))
+    }
+}
+
+impl Files {
+    async fn keep(&mut self) -> Result<(), Error> {
         let session = self.keep_session().await;
         session.and(self.keep_recordings().await)
     }
@@ -111,5 +131,51 @@ impl Keeper {
         bill.and(spent).and(ran)?;
         self.kept = Some(invocations);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, task::Poll};
+
+    use faas_core::transition::Transition;
+
+    use super::*;
+    use crate::{
+        console::{Format, tests::invoked},
+        host::Setup,
+        reload::project::{CargoProject, Crate},
+    };
+
+    /// Ctrl-C comes at any moment.
+    #[tokio::test]
+    async fn who_is_dropped_while_it_writes_is_not_in_the_way_of_who_comes_next() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (root, target_dir) = (dir.path().to_owned(), dir.path().join("target"));
+        let crates = vec![Crate { name: "hello".into(), dir: root.clone() }];
+        let project = Project::Cargo(CargoProject { root, target_dir, crates });
+        let setup = Setup::new("aws-lambda", Format::Json, Box::new(std::io::sink()));
+        let host = Host::new(setup).expect("a host");
+        let keeper = Keeper::new(host.clone(), project.clone()).await.expect("nothing is kept yet");
+        let (observer, record) = (host.observer(), invoked().record);
+        let mut invocations = 0;
+        for _ in 0..200 {
+            let mut invoke = || {
+                observer.observe(&Transition::Finished(&record));
+                invocations += 1;
+            };
+            invoke();
+            {
+                let mut dropped = pin!(keeper.keep());
+                poll_fn(|cx| Poll::Ready(_ = dropped.as_mut().poll(cx))).await;
+            }
+            invoke();
+            keeper.keep().await.expect("it can be written");
+            let session = paths::last_session(&project).expect("it has been");
+            assert_eq!(
+                session.functions["hello"].served, invocations,
+                "all of them, and not those of before"
+            );
+        }
     }
 }

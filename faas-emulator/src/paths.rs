@@ -274,8 +274,7 @@ impl Running {
     /// shortcut, no more.
     pub fn announce(&self, project: &Project) -> Option<Announced> {
         let file = running_file(project)?;
-        std::fs::create_dir_all(file.parent()?).ok()?;
-        std::fs::write(&file, serde_json::to_string(self).ok()?).ok()?;
+        write_whole(&file, self).ok()?;
         Some(Announced { file, running: self.clone() })
     }
 

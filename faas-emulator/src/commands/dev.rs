@@ -196,7 +196,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         () = interrupts.next() => return Ok(ExitCode::from(INTERRUPTED)),
     }
     nobodys(options, host).into_iter().for_each(|told| console.say(Event::Notice(told)));
-    let mut keeper = Keeper::new(host.clone(), project.clone()).await?;
+    let keeper = Keeper::new(host.clone(), project.clone()).await?;
     let events = Events::start(host, &project, options.events).await;
     let scheme = if options.tls { "https" } else { "http" };
     let running = Running { url: format!("{scheme}://{addr}"), pid: std::process::id() };
