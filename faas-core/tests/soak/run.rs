@@ -1,6 +1,7 @@
 //! The soak itself: clients that ask again and again, and a look at the process now and then.
 
 use std::{
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -112,13 +113,16 @@ impl Report {
 pub(crate) fn run(total: u64, mut look: impl FnMut(u64, Held)) -> Report {
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(32)
         .enable_all()
         .build()
         .expect("a tokio runtime");
     tokio.block_on(async {
         let (clock, seen) = (SystemClock::shared(), Arc::new(Seen::default()));
-        let config = wasmer::Config { seed: Some([7; 32]), ..wasmer::Config::default() };
+        let config = wasmer::Config {
+            seed: Some([7; 32]),
+            max_compute_threads: NonZeroUsize::new(32),
+            ..wasmer::Config::default()
+        };
         let runtime = wasmer::Runtime::new(config, clock.clone(), seen.clone()).expect("a runtime");
         let limits = Limits {
             max_instances: 64,

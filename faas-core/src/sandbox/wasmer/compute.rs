@@ -4,6 +4,8 @@
 //! behind others for a processor ([`promptness`]), which a thread cannot take back. Used by [`super::drive`] and for plain starts;
 //! knows nothing of guests.
 
+use std::num::NonZeroUsize;
+
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
@@ -11,7 +13,7 @@ use tokio::{
 
 use super::promptness;
 
-/// Threads as they are needed, at most as many as tokio has for blocking work; idle ones end after some seconds.
+/// Threads as they are needed; idle ones end after some seconds.
 pub(super) struct Compute {
     // none of its tasks are ever run, only what blocks. Absent once this is dropped
     threads: Option<Runtime>,
@@ -20,12 +22,13 @@ pub(super) struct Compute {
 
 impl Compute {
     /// What runs on the threads finds itself in the runtime of `around`, whose timers it uses.
-    pub(super) fn within(around: Handle) -> std::io::Result<Self> {
-        let threads = Builder::new_current_thread()
-            .thread_name("faas-compute")
-            .on_thread_start(promptness::go_behind)
-            .build()?;
-        Ok(Compute { threads: Some(threads), around })
+    pub(super) fn within(around: Handle, max_threads: Option<NonZeroUsize>) -> std::io::Result<Self> {
+        let mut threads = Builder::new_current_thread();
+        threads.thread_name("faas-compute").on_thread_start(promptness::go_behind);
+        if let Some(max) = max_threads {
+            threads.max_blocking_threads(max.get());
+        }
+        Ok(Compute { threads: Some(threads.build()?), around })
     }
 
     /// Runs `f` on one of the threads. It runs to its end, also when nobody waits for it.
@@ -55,7 +58,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_runs_there_has_the_timers_of_the_runtime_around() {
-        let compute = Compute::within(Handle::current()).expect("threads");
+        let compute = Compute::within(Handle::current(), None).expect("threads");
         let clock = SystemClock::shared();
         let sleep = compute.spawn(move || clock.sleep_until(clock.now())).await.expect("does not panic");
         sleep.await;
@@ -63,7 +66,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_may_be_dropped_on_its_own_threads() {
-        let compute = Compute::within(Handle::current()).expect("threads");
+        let compute = Compute::within(Handle::current(), None).expect("threads");
         let (sender, receiver) = std::sync::mpsc::channel::<Compute>();
         let last = compute.spawn(move || drop(receiver.recv()));
         sender.send(compute).expect("it is waited for");

@@ -40,6 +40,7 @@ mod watchdog;
 
 use std::{
     fmt,
+    num::NonZeroUsize,
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -72,6 +73,8 @@ pub struct Config {
     pub starts: Starts,
     /// Whether time is real.
     pub pace: Pace,
+    /// The most threads on which guests compute; when absent as many as tokio has for blocking work, 512.
+    pub max_compute_threads: Option<NonZeroUsize>,
 }
 
 /// Whether time is real.
@@ -157,7 +160,7 @@ impl Runtime {
         observer: SharedObserver,
     ) -> Result<Arc<Self>, RuntimeError> {
         let handle = tokio::runtime::Handle::current();
-        let Config { cache_dir, seed, starts, pace } = config;
+        let Config { cache_dir, seed, starts, pace, max_compute_threads } = config;
         let cache = match cache_dir {
             Some(dir) => Some(cache::Cache::open(&dir).map_err(|why| RuntimeError::Cache(dir, why))?),
             None => None,
@@ -180,7 +183,8 @@ impl Runtime {
             },
             clock,
             observer,
-            compute: compute::Compute::within(handle.clone()).map_err(RuntimeError::System)?,
+            compute: compute::Compute::within(handle.clone(), max_compute_threads)
+                .map_err(RuntimeError::System)?,
             handle,
             seed,
             starts,
