@@ -35,7 +35,7 @@ async fn upload(request: Request) -> Response {
 #[function]
 async fn nap() {
     println!("good night");
-    faas_core::sleep(std::time::Duration::from_millis(30)).await;
+    faas_core::sleep(std::time::Duration::from_millis(300)).await;
 }
 
 struct Ticks(u32);
@@ -119,7 +119,7 @@ fn functions_are_served_metered_and_billed() {
         assert_eq!(dev.get("/nap").await.status, 200);
     });
     let nap = dev.event_where("invocation", |e| e["function"] == "nap");
-    assert!(nap["handler_ms"].as_f64() >= Some(30.0) && nap["cpu_ms"].as_f64() < Some(30.0), "{nap}");
+    assert!(nap["handler_ms"].as_f64() >= Some(300.0) && nap["cpu_ms"].as_f64() < Some(300.0), "{nap}");
     let bill = dev.stop();
     let requests: Vec<(&str, u64)> = bill["functions"]
         .as_array()
@@ -143,8 +143,8 @@ fn the_same_nap_costs_wall_time_here_and_cpu_time_there() {
     };
     // `user` asks for 512 MiB, which an isolate of Cloudflare's cannot have
     project.main(&SOURCE.replace(", memory = 512", ""));
-    assert!(billed("aws-lambda") >= 30.0);
-    assert!(billed("cloudflare-workers") < 30.0);
+    assert!(billed("aws-lambda") >= 300.0);
+    assert!(billed("cloudflare-workers") < 300.0);
 }
 
 #[test]
