@@ -11,6 +11,9 @@ use crate::{
 
 /// Where a provider has no limit: more than anybody waits for, and no overflow when added to a time.
 const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// What an init may take where a provider states nothing of it: there an instance starts in the time that its first invocation
+/// has, and nobody waits for one that starts for ever.
+const UNSTATED_INIT: Duration = Duration::from_secs(60);
 
 /// A function asks for what the provider does not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +83,7 @@ impl Profile {
             init_timeout: limits
                 .init_ms
                 .as_ref()
-                .map_or(NO_LIMIT, |range| Duration::from_millis(range.default.value)),
+                .map_or(timeout.min(UNSTATED_INIT), |range| Duration::from_millis(range.default.value)),
             instance_concurrency,
             isolation,
             max_instances: scaling.max_function_instances.as_ref().map(|most| most.value),
@@ -186,6 +189,16 @@ mod tests {
         assert_eq!(spec.instance_concurrency, 1, "Lambda's instances serve one at a time");
         let spec = super::tests::spec("cloudflare-workers", r#","concurrency":8"#).expect("allowed");
         assert_eq!(spec.instance_concurrency, 8);
+    }
+
+    #[test]
+    fn an_init_ends_also_where_the_provider_states_no_limit_of_it() {
+        let init = |profile, settings| spec(profile, settings).expect("allowed").init_timeout;
+        assert_eq!(init("own", ""), Duration::from_secs(60));
+        assert_eq!(init("own", r#","timeout_ms":2000"#), Duration::from_secs(2));
+        for profile in Profile::names() {
+            assert!(init(profile, "") <= Duration::from_secs(600), "{profile}");
+        }
     }
 
     #[test]

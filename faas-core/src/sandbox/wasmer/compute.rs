@@ -4,7 +4,7 @@
 //! behind others for a processor ([`promptness`]), which a thread cannot take back. Used by [`super::drive`] and for plain starts;
 //! knows nothing of guests.
 
-use std::num::NonZeroUsize;
+use std::{cell::Cell, num::NonZeroUsize};
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -12,6 +12,15 @@ use tokio::{
 };
 
 use super::promptness;
+
+thread_local! {
+    static IS_FOR_GUESTS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is one of these, so that nobody but a guest waits for it.
+pub(super) fn is_here() -> bool {
+    IS_FOR_GUESTS.get()
+}
 
 /// Threads as they are needed; idle ones end after some seconds.
 pub(super) struct Compute {
@@ -24,7 +33,10 @@ impl Compute {
     /// What runs on the threads finds itself in the runtime of `around`, whose timers it uses.
     pub(super) fn within(around: Handle, max_threads: Option<NonZeroUsize>) -> std::io::Result<Self> {
         let mut threads = Builder::new_current_thread();
-        threads.thread_name("faas-compute").on_thread_start(promptness::go_behind);
+        threads.thread_name("faas-compute").on_thread_start(|| {
+            IS_FOR_GUESTS.set(true);
+            promptness::go_behind();
+        });
         if let Some(max) = max_threads {
             threads.max_blocking_threads(max.get());
         }
@@ -62,6 +74,13 @@ mod tests {
         let clock = SystemClock::shared();
         let sleep = compute.spawn(move || clock.sleep_until(clock.now())).await.expect("does not panic");
         sleep.await;
+    }
+
+    #[tokio::test]
+    async fn its_threads_know_that_they_are() {
+        let compute = Compute::within(Handle::current(), None).expect("threads");
+        assert!(!is_here());
+        assert!(compute.spawn(is_here).await.expect("does not panic"));
     }
 
     #[tokio::test]

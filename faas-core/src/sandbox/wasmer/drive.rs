@@ -416,12 +416,17 @@ impl Driver {
                 }
             }
             Some(number) => {
-                // it may be running at this moment, on another thread, and cancelling runs the guest's own code
+                // It may be running at this moment, on another thread, perhaps for long: no thread waits for it. And
+                // cancelling runs the guest's own code, on a thread that may be held.
                 let instance = self.instance.clone();
-                self.instance.function.runtime.compute.spawn(move || {
-                    if instance.cancel(number) && is_healthy {
-                        lease.release();
-                    }
+                self.instance.function.runtime.handle.spawn(async move {
+                    poll_fn(|cx| instance.try_with(cx.waker(), |_| ())).await;
+                    let function = instance.function.clone();
+                    function.runtime.compute.spawn(move || {
+                        if instance.cancel(number) && is_healthy {
+                            lease.release();
+                        }
+                    });
                 });
             }
         }

@@ -160,6 +160,7 @@ impl Runtime {
         observer: SharedObserver,
     ) -> Result<Arc<Self>, RuntimeError> {
         let handle = tokio::runtime::Handle::current();
+        let workers = handle.clone();
         let Config { cache_dir, seed, starts, pace, max_compute_threads } = config;
         let cache = match cache_dir {
             Some(dir) => Some(cache::Cache::open(&dir).map_err(|why| RuntimeError::Cache(dir, why))?),
@@ -176,7 +177,11 @@ impl Runtime {
         Ok(Arc::new(Runtime {
             cache,
             slots: Arc::default(),
-            watchdog: watchdog::Watchdog::start(clock.clone(), pace).map_err(RuntimeError::System)?,
+            watchdog: watchdog::Watchdog::start(clock.clone(), pace, move || {
+                // a task is what wakes a worker
+                workers.spawn(async {});
+            })
+            .map_err(RuntimeError::System)?,
             inline: match pace {
                 Pace::Real => placement::InlineSlots::for_workers(handle.metrics().num_workers()),
                 Pace::Virtual => placement::InlineSlots::unlimited(),

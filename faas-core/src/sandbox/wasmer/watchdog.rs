@@ -9,6 +9,10 @@
 //!    ticks, until the guest has left, because a signal that meets the guest outside its own code is ignored.
 //!
 //! The first step spares the second where it would be dangerous: see [`super::interrupt`].
+//!
+//! And it sees to it that a guest which runs on an async worker holds that worker alone. A worker that comes back from waiting
+//! for sockets and timers runs what is ready, while the others sleep until there is more than it can do; nobody knows that it
+//! does not come back. So after a tick they are woken, and one of them waits for sockets and timers in its place.
 
 use std::{
     sync::{
@@ -21,7 +25,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use wasmer::Interrupter;
 
-use super::{Pace, cpu::ThreadCpu, promptness};
+use super::{Pace, compute, cpu::ThreadCpu, promptness};
 use crate::clock::{SharedClock, Time};
 
 const TICK: Duration = Duration::from_millis(1);
@@ -87,6 +91,18 @@ struct Watched {
     cpu: Option<CpuBudget>,
     alarm: Arc<Alarm>,
     interrupter: Interrupter,
+    holds: Holds,
+}
+
+/// What a guest holds while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// A thread that is for guests, or a worker that is known to be away.
+    Nothing,
+    /// An async worker, not seen before.
+    Worker,
+    /// An async worker, for a tick or a part of one.
+    WorkerStill,
 }
 
 /// A running guest's CPU time. Its thread's clock is first read by the watchdog: most polls are over before that.
@@ -106,7 +122,11 @@ struct Entered {
     parked: bool,
 }
 
+/// Wakes a worker, if one sleeps.
+type Relieve = Box<dyn Fn() + Send + Sync>;
+
 struct Shared {
+    relieve: Relieve,
     entered: Mutex<Entered>,
     wake: Condvar,
     clock: SharedClock,
@@ -121,9 +141,14 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the thread.
-    pub(super) fn start(clock: SharedClock, pace: Pace) -> std::io::Result<Self> {
+    /// Starts the thread. `relieve` is to wake an async worker, if one sleeps.
+    pub(super) fn start(
+        clock: SharedClock,
+        pace: Pace,
+        relieve: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
+            relieve: Box::new(relieve),
             entered: Mutex::default(),
             wake: Condvar::new(),
             clock,
@@ -151,7 +176,8 @@ impl Watchdog {
             why,
             limit: None,
         });
-        let watched = Watched { bounds, cpu, alarm: alarm.clone(), interrupter: interrupter.clone() };
+        let holds = if compute::is_here() { Holds::Nothing } else { Holds::Worker };
+        let watched = Watched { bounds, cpu, alarm: alarm.clone(), interrupter: interrupter.clone(), holds };
         let mut entered = self.shared.entered.lock();
         let slot = match entered.free.pop() {
             Some(slot) => {
@@ -220,14 +246,27 @@ impl Shared {
             }
             let now = self.clock.now();
             // Interrupting under the lock: a guest cannot leave, and its store be reused, while it is signalled.
-            let ticks = entered.slots.iter_mut().flatten().map(|watched| watched.check(now));
-            let tick = ticks.min().unwrap_or(TICK);
+            let (mut tick, mut is_held) = (TICK, false);
+            for watched in entered.slots.iter_mut().flatten() {
+                tick = tick.min(watched.check(now));
+                is_held |= watched.holds_worker_for_long();
+            }
+            if is_held && self.pace == Pace::Real {
+                (self.relieve)();
+            }
             self.wake.wait_for(&mut entered, tick);
         }
     }
 }
 
 impl Watched {
+    /// Told once, at the second look.
+    fn holds_worker_for_long(&mut self) -> bool {
+        let held = self.holds;
+        self.holds = if held == Holds::Worker { Holds::WorkerStill } else { Holds::Nothing };
+        held == Holds::WorkerStill
+    }
+
     /// Stops the guest if it is overdue. Says after how long to look again.
     fn check(&mut self, now: Time) -> Duration {
         if self.alarm.raised().is_some() {

@@ -4,6 +4,7 @@ mod envelopes;
 mod init;
 mod resources;
 mod together;
+mod workers;
 
 use std::{sync::Arc, time::Duration};
 
