@@ -84,11 +84,11 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     }
 }
 
-/// Runs a command. One worker a core, and two at least: a guest that computes may hold one.
+/// Runs a command. One worker a core, two at least, and one that the sandbox keeps for when guests hold all others.
 fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.max(2))
+        .worker_threads(cores.max(2) + 1)
         .on_thread_start(faas_core::sandbox::wasmer::run_promptly)
         .enable_all()
         .build()

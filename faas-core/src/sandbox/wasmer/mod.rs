@@ -37,6 +37,7 @@ mod random;
 mod state;
 mod wasi;
 mod watchdog;
+mod workers;
 
 use std::{
     fmt,
@@ -149,6 +150,9 @@ pub struct Runtime {
 impl Runtime {
     /// A runtime on the current tokio runtime, beside which it has threads of its own for guests that compute for long.
     ///
+    /// Guests that are quick run on the workers of the tokio runtime, on all but one at a time. If there is a worker more than there are
+    /// processors, that one is kept out of service until it is needed: so no quick guest has to give way to another.
+    ///
     /// # Errors
     /// When the cache's folder cannot be used, or the operating system refuses a thread.
     ///
@@ -160,7 +164,12 @@ impl Runtime {
         observer: SharedObserver,
     ) -> Result<Arc<Self>, RuntimeError> {
         let handle = tokio::runtime::Handle::current();
-        let workers = handle.clone();
+        let processors = match config.pace {
+            Pace::Real => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            // nobody is held
+            Pace::Virtual => usize::MAX,
+        };
+        let workers = Arc::new(workers::Workers::of(handle.clone(), processors));
         let Config { cache_dir, seed, starts, pace, max_compute_threads } = config;
         let cache = match cache_dir {
             Some(dir) => Some(cache::Cache::open(&dir).map_err(|why| RuntimeError::Cache(dir, why))?),
@@ -177,13 +186,10 @@ impl Runtime {
         Ok(Arc::new(Runtime {
             cache,
             slots: Arc::default(),
-            watchdog: watchdog::Watchdog::start(clock.clone(), pace, move || {
-                // a task is what wakes a worker
-                workers.spawn(async {});
-            })
-            .map_err(RuntimeError::System)?,
+            watchdog: watchdog::Watchdog::start(clock.clone(), pace, workers.clone())
+                .map_err(RuntimeError::System)?,
             inline: match pace {
-                Pace::Real => placement::InlineSlots::for_workers(handle.metrics().num_workers()),
+                Pace::Real => placement::InlineSlots::for_workers(workers.count()),
                 Pace::Virtual => placement::InlineSlots::unlimited(),
             },
             clock,

@@ -10,9 +10,7 @@
 //!
 //! The first step spares the second where it would be dangerous: see [`super::interrupt`].
 //!
-//! And it sees to it that a guest which runs on an async worker holds that worker alone. A worker that comes back from waiting
-//! for sockets and timers runs what is ready, while the others sleep until there is more than it can do; nobody knows that it
-//! does not come back. So after a tick they are woken, and one of them waits for sockets and timers in its place.
+//! And it tells [`super::workers`] which guests hold an async worker for longer than a tick.
 
 use std::{
     sync::{
@@ -25,7 +23,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use wasmer::Interrupter;
 
-use super::{Pace, compute, cpu::ThreadCpu, promptness};
+use super::{Pace, compute, cpu::ThreadCpu, promptness, workers::Workers};
 use crate::clock::{SharedClock, Time};
 
 const TICK: Duration = Duration::from_millis(1);
@@ -97,12 +95,14 @@ struct Watched {
 /// What a guest holds while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
-    /// A thread that is for guests, or a worker that is known to be away.
+    /// A thread that is for guests.
     Nothing,
     /// An async worker, not seen before.
     Worker,
-    /// An async worker, for a tick or a part of one.
+    /// An async worker, seen once.
     WorkerStill,
+    /// An async worker, for longer than a tick.
+    WorkerForLong,
 }
 
 /// A running guest's CPU time. Its thread's clock is first read by the watchdog: most polls are over before that.
@@ -122,11 +122,8 @@ struct Entered {
     parked: bool,
 }
 
-/// Wakes a worker, if one sleeps.
-type Relieve = Box<dyn Fn() + Send + Sync>;
-
 struct Shared {
-    relieve: Relieve,
+    workers: Arc<Workers>,
     entered: Mutex<Entered>,
     wake: Condvar,
     clock: SharedClock,
@@ -141,14 +138,10 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the thread. `relieve` is to wake an async worker, if one sleeps.
-    pub(super) fn start(
-        clock: SharedClock,
-        pace: Pace,
-        relieve: impl Fn() + Send + Sync + 'static,
-    ) -> std::io::Result<Self> {
+    /// Starts the thread.
+    pub(super) fn start(clock: SharedClock, pace: Pace, workers: Arc<Workers>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            relieve: Box::new(relieve),
+            workers,
             entered: Mutex::default(),
             wake: Condvar::new(),
             clock,
@@ -176,7 +169,9 @@ impl Watchdog {
             why,
             limit: None,
         });
-        let holds = if compute::is_here() { Holds::Nothing } else { Holds::Worker };
+        // in virtual time all run on the one thread that there is
+        let is_apart = compute::is_here() || self.shared.pace == Pace::Virtual;
+        let holds = if is_apart { Holds::Nothing } else { Holds::Worker };
         let watched = Watched { bounds, cpu, alarm: alarm.clone(), interrupter: interrupter.clone(), holds };
         let mut entered = self.shared.entered.lock();
         let slot = match entered.free.pop() {
@@ -232,7 +227,7 @@ impl Drop for Guard<'_> {
 
 impl Shared {
     fn run(&self) {
-        let mut idle_ticks = 0;
+        let (mut idle_ticks, mut held) = (0, 0);
         let mut entered = self.entered.lock();
         while !self.stop.load(Ordering::Acquire) {
             idle_ticks = if entered.free.len() == entered.slots.len() { idle_ticks + 1 } else { 0 };
@@ -246,13 +241,17 @@ impl Shared {
             }
             let now = self.clock.now();
             // Interrupting under the lock: a guest cannot leave, and its store be reused, while it is signalled.
-            let (mut tick, mut is_held) = (TICK, false);
+            let (mut tick, mut held_now) = (TICK, 0);
             for watched in entered.slots.iter_mut().flatten() {
                 tick = tick.min(watched.check(now));
-                is_held |= watched.holds_worker_for_long();
+                held_now += usize::from(watched.holds_worker_for_long());
             }
-            if is_held && self.pace == Pace::Real {
-                (self.relieve)();
+            if held_now > held {
+                self.workers.one_is_held();
+            }
+            if held_now != held {
+                self.workers.are_held(held_now);
+                held = held_now;
             }
             self.wake.wait_for(&mut entered, tick);
         }
@@ -260,11 +259,14 @@ impl Shared {
 }
 
 impl Watched {
-    /// Told once, at the second look.
+    /// Looks a time more.
     fn holds_worker_for_long(&mut self) -> bool {
-        let held = self.holds;
-        self.holds = if held == Holds::Worker { Holds::WorkerStill } else { Holds::Nothing };
-        held == Holds::WorkerStill
+        self.holds = match self.holds {
+            Holds::Nothing => Holds::Nothing,
+            Holds::Worker => Holds::WorkerStill,
+            Holds::WorkerStill | Holds::WorkerForLong => Holds::WorkerForLong,
+        };
+        self.holds == Holds::WorkerForLong
     }
 
     /// Stops the guest if it is overdue. Says after how long to look again.

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     num::NonZeroUsize,
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -21,18 +21,21 @@ use crate::support::{Function, Host, poll, spec_with_timeout};
 const QUICK: usize = 100;
 const INVOKE: u8 = b'i';
 const ECHO: u8 = b'e';
+const OVERDUE: u8 = b't';
 
-/// Answers each byte by itself, an `INVOKE` after an invocation of `guest`: as a server does, on whichever worker a socket wakes.
-async fn serve(listener: TcpListener, guest: Arc<Function<'static>>) {
+/// Answers each byte by itself, an `INVOKE` after an invocation of the guest that the first byte has named: as a server does, on
+/// whichever worker a socket wakes.
+async fn serve(listener: TcpListener, guests: Vec<Arc<Function<'static>>>) {
     loop {
         let (mut stream, _) = listener.accept().await.expect("a client");
-        let guest = guest.clone();
+        let guests = guests.clone();
         tokio::spawn(async move {
+            let guest = &guests[usize::from(stream.read_u8().await.expect("a guest"))];
             while let Ok(byte) = stream.read_u8().await {
                 let byte = match byte {
                     INVOKE => match guest.get().await {
                         Ok(_) => INVOKE,
-                        Err(error) if error.kind == ErrorKind::TimedOut => b't',
+                        Err(error) if error.kind == ErrorKind::TimedOut => OVERDUE,
                         Err(error) => panic!("{error:?}"),
                     },
                     echo => echo,
@@ -49,14 +52,14 @@ fn ask(stream: &mut TcpStream, byte: u8) -> u8 {
     answer[0]
 }
 
-fn connect(addr: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(addr).expect("it listens");
-    stream.set_nodelay(true).expect("a socket");
+fn connect(addr: SocketAddr, guest: u8) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).expect("it listens");
+    stream.set_nodelay(true).and_then(|()| stream.write_all(&[guest])).expect("a socket");
     stream
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_turns_to_spinning_on_a_worker_holds_nobody_else() {
+/// How many times somebody else is answered while so many guests spin that were quick before.
+async fn answered_while_spinning(guests: u8) -> u32 {
     let host: &'static Host = Box::leak(Box::new(Host::new()));
     let spin_after = poll(&format!(
         "(i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))
@@ -64,38 +67,66 @@ async fn who_turns_to_spinning_on_a_worker_holds_nobody_else() {
              (then (call $log (i32.const 3) (i32.const 64) (i32.const 1)) (loop $l (br $l))))
          (return (call $reply (local.get $call)))"
     ));
-    let guest = Arc::new(host.start(&spin_after, spec_with_timeout(3_000)).await.expect("starts"));
+    let mut started = Vec::new();
+    for _ in 0..guests {
+        started.push(Arc::new(host.start(&spin_after, spec_with_timeout(3_000)).await.expect("starts")));
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("a port");
-    tokio::spawn(serve(listener, guest));
+    tokio::spawn(serve(listener, started));
 
-    let has_ended = Arc::<AtomicBool>::default();
-    let ended = has_ended.clone();
-    let spins = tokio::task::spawn_blocking(move || {
-        let mut stream = connect(addr);
-        for _ in 0..QUICK {
-            assert_eq!(ask(&mut stream, INVOKE), INVOKE);
-        }
-        let answer = ask(&mut stream, INVOKE);
-        ended.store(true, Ordering::SeqCst);
-        answer
-    });
+    let (together, has_ended) = (Arc::new(Barrier::new(guests.into())), Arc::<AtomicBool>::default());
+    let spins: Vec<_> = (0..guests)
+        .map(|guest| {
+            let (together, has_ended) = (together.clone(), has_ended.clone());
+            tokio::task::spawn_blocking(move || {
+                let mut stream = connect(addr, guest);
+                for _ in 0..QUICK {
+                    assert_eq!(ask(&mut stream, INVOKE), INVOKE);
+                }
+                together.wait();
+                assert_eq!(ask(&mut stream, INVOKE), OVERDUE);
+                has_ended.store(true, Ordering::SeqCst);
+            })
+        })
+        .collect();
     let echoes = tokio::task::spawn_blocking(move || {
-        let (mut stream, mut meanwhile) = (connect(addr), 0);
-        // silent until it spins: whoever is awake by then waits for sockets after that
-        while host.seen.lines.lock().is_empty() {
+        let (mut stream, mut answered) = (connect(addr, 0), 0);
+        // silent until they spin: whoever is awake by then waits for sockets after that
+        while host.seen.lines.lock().len() < guests.into() {
             std::thread::yield_now();
         }
         while !has_ended.load(Ordering::SeqCst) {
             assert_eq!(ask(&mut stream, ECHO), ECHO);
-            meanwhile += 1;
+            answered += 1;
         }
-        meanwhile
+        answered
     });
-    assert_eq!(spins.await.expect("no panic"), b't');
-    // thousands, or none
-    let meanwhile = echoes.await.expect("no panic");
-    assert!(meanwhile > 100, "only {meanwhile} were answered");
+    for spin in spins {
+        spin.await.expect("no panic");
+    }
+    echoes.await.expect("no panic")
+}
+
+// thousands are answered, or none
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_turns_to_spinning_on_a_worker_holds_nobody_else() {
+    let answered = answered_while_spinning(1).await;
+    assert!(answered > 100, "only {answered} were answered");
+}
+
+#[test]
+fn as_many_as_there_are_workers_hold_nobody_else_either() {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).clamp(2, 8);
+    // with a worker more than there are processors, which is kept back, and without
+    for workers in [processors + 1, 2] {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+        let answered =
+            runtime.expect("threads").block_on(answered_while_spinning(u8::try_from(workers).expect("few")));
+        assert!(answered > 100, "only {answered} were answered with {workers} workers");
+    }
 }
 
 #[tokio::test]
