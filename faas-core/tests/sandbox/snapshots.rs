@@ -84,10 +84,26 @@ async fn what_cannot_be_copied_is_started_plainly_and_says_why() {
         r#"(func (export "faas_v1_init") (result i32) (call $random_get (i32.const 32) (i32.const 16)))
            (func $poll (param $call i32) (result i32) (call $reply (local.get $call)))"#,
     );
+    // what looks like std's hash keys, as far as memory reaches
+    let seeds = module(
+        r#"(func (export "faas_v1_init") (result i32) (local $at i32)
+             (drop (call $random_get (i32.const 64) (i32.const 16)))
+             (i64.store (i32.const 64) (i64.add (i64.load (i32.const 64)) (i64.const 1)))
+             (local.set $at (i32.const 80))
+             (loop $next
+               (v128.store (local.get $at) (v128.load (i32.const 64)))
+               (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (i32.const 65536))))
+             (i32.const 0))
+           (func $poll (param $call i32) (result i32) (call $reply (local.get $call)))"#,
+    );
     let cases = [
         (start_function, "its module has a start function"),
         (table, "its module changes a table while it runs"),
         (random, "its init draws random numbers, and every copy would have the same ones"),
+        (
+            seeds,
+            "its init leaves the seed of its hash maps in more than 16 places, and every copy would have to renew them all",
+        ),
     ];
     for (wat, why) in cases {
         let host = Host::new();

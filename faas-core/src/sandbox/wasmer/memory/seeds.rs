@@ -22,6 +22,9 @@ pub(in super::super) const KEYS_BYTES: usize = 16;
 const MAX_DRAWS: usize = 4;
 /// A cell that has counted further is not looked for.
 const MAX_MAPS: u64 = 1 << 20;
+/// Cells that are drawn again at each start, on the thread that answers clients. std has one; stale copies on the
+/// stack may look like more, by a few. Only who fills memory with what looks like cells has many.
+const MAX_CELLS: usize = 16;
 
 impl InitReads {
     /// Learns of randomness that the guest got.
@@ -42,6 +45,8 @@ pub(in super::super) enum NotRestorable {
     Clock,
     /// Its init drew randomness, and not for std's hash maps alone.
     Random,
+    /// More places than [`MAX_CELLS`] look as if they held the seed of its hash maps.
+    Cells,
     /// The operating system refused memory for the image.
     System(String),
 }
@@ -56,6 +61,11 @@ impl fmt::Display for NotRestorable {
             NotRestorable::Random => {
                 f.write_str("its init draws random numbers, and every copy would have the same ones")
             }
+            NotRestorable::Cells => write!(
+                f,
+                "its init leaves the seed of its hash maps in more than {MAX_CELLS} places, and every copy would have \
+                 to renew them all"
+            ),
             NotRestorable::System(why) => write!(f, "no memory for a snapshot: {why}"),
         }
     }
@@ -78,7 +88,10 @@ impl Seeds {
         }
         let mut cells = Vec::new();
         for draw in &reads.draws {
-            cells.extend(cells_of(memory, draw).ok_or(NotRestorable::Random)?);
+            cells.extend(cells_of(memory, draw)?);
+        }
+        if cells.len() > MAX_CELLS {
+            return Err(NotRestorable::Cells);
         }
         Ok(Seeds { cells })
     }
@@ -91,17 +104,31 @@ impl Seeds {
 
 /// The cells that have counted on from `keys`: those that have counted furthest, because each map has a copy of what
 /// the cell held when the map was made. A stack that has returned may hold another copy, which nobody reads.
-fn cells_of(memory: &[u8], keys: &[u8; KEYS_BYTES]) -> Option<Vec<u64>> {
+fn cells_of(memory: &[u8], keys: &[u8; KEYS_BYTES]) -> Result<Vec<u64>, NotRestorable> {
     let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
     let (first, second) = (word(&keys[..8]), word(&keys[8..]));
     let words = memory.chunks_exact(8).map(word);
-    let counted = words.clone().zip(words.skip(1)).enumerate().filter(|(_, (_, b))| *b == second);
-    let counted: Vec<(u64, u64)> = counted
-        .map(|(i, (a, _))| (a.wrapping_sub(first), 8 * i as u64))
-        .filter(|(count, _)| (1..MAX_MAPS).contains(count))
-        .collect();
-    let furthest = counted.iter().map(|(count, _)| *count).max()?;
-    Some(counted.into_iter().filter(|(count, _)| *count == furthest).map(|(_, at)| at).collect())
+    let pairs = words.clone().zip(words.skip(1)).enumerate().filter(|(_, (_, b))| *b == second);
+    let (mut furthest, mut cells) = (0, Vec::new());
+    for (i, (a, _)) in pairs {
+        let count = a.wrapping_sub(first);
+        if !(1..MAX_MAPS).contains(&count) || count < furthest {
+            continue;
+        }
+        if count > furthest {
+            furthest = count;
+            cells.clear();
+        }
+        // one more than there may be tells that there are too many
+        if cells.len() <= MAX_CELLS {
+            cells.push(8 * i as u64);
+        }
+    }
+    match cells.len() {
+        0 => Err(NotRestorable::Random),
+        1..=MAX_CELLS => Ok(cells),
+        _ => Err(NotRestorable::Cells),
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +161,27 @@ mod tests {
         let memory = memory(&[(64, 100, 7), (1024, 100, 7), (2048, 101, 7), (4096, 102, 7)]);
         let seeds = Seeds::find(&memory, &reads(&[&keys(100, 7)])).expect("found");
         assert_eq!(seeds.cells, [4096]);
+    }
+
+    #[test]
+    fn there_are_no_more_cells_than_can_be_renewed_in_no_time() {
+        let copies = |n: usize| memory(&(0..n).map(|i| (1024 + 16 * i, 101, 7)).collect::<Vec<_>>());
+        let reads = reads(&[&keys(100, 7)]);
+        let found = Seeds::find(&copies(MAX_CELLS), &reads).expect("as many as there may be");
+        assert_eq!(found.cells().count(), MAX_CELLS);
+        assert_eq!(Seeds::find(&copies(MAX_CELLS + 1), &reads), Err(NotRestorable::Cells));
+        // as many that have not counted as far are stale, wherever they are
+        let mut stale = copies(1000);
+        stale[1 << 15..][..16].copy_from_slice(&keys(102, 7));
+        assert_eq!(Seeds::find(&stale, &reads).expect("one").cells, [1 << 15]);
+    }
+
+    #[test]
+    fn cells_of_several_draws_are_counted_together() {
+        let pairs: Vec<_> =
+            (0..MAX_CELLS + 1).map(|i| (16 * i, 101 + 100 * (i as u64 % 2), 7 + i as u64 % 2)).collect();
+        let reads = reads(&[&keys(100, 7), &keys(200, 8)]);
+        assert_eq!(Seeds::find(&memory(&pairs), &reads), Err(NotRestorable::Cells));
     }
 
     #[test]
