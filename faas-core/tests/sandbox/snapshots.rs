@@ -1,16 +1,20 @@
 //! What instances begin as: the first runs its init, those after it are copies of what that left, and none sees
 //! what another has done.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use faas_core::{
+    clock::{Clock as _, VirtualClock},
     invocation::{FunctionSpec, Origin},
-    sandbox::{Sandbox, wasmer::Tier},
-    transition::LogLevel,
+    sandbox::{
+        Sandbox,
+        wasmer::{Config, Runtime, Tier},
+    },
+    transition::{LogLevel, Observer, Transition},
 };
 
-use crate::support::{Function, Host, module, spec};
+use crate::support::{Function, Host, init, module, spec};
 
 async fn start<'h>(
     host: &'h Host,
@@ -116,6 +120,26 @@ async fn what_cannot_be_copied_is_started_plainly_and_says_why() {
             format!("every cold start runs the function's init, as no snapshot of it can be used: {why}");
         assert_eq!(*host.seen.lines.lock(), [(LogLevel::Host, told)], "told once");
     }
+}
+
+#[tokio::test]
+async fn what_the_host_does_for_a_snapshot_is_no_part_of_init() {
+    /// A host that takes an hour to find that no snapshot can be used.
+    struct Slow(VirtualClock);
+    impl Observer for Slow {
+        fn observe(&self, _: &Transition<'_>) {
+            self.0.advance(Duration::from_secs(3600));
+        }
+    }
+    let clock = VirtualClock::default();
+    let (seen, config) = (Arc::new(Slow(clock.clone())), Config::default());
+    let runtime = Runtime::new(config, Arc::new(clock.clone()), seen).expect("a runtime");
+    let wat = init("(drop (call $random_get (i32.const 32) (i32.const 16))) (i32.const 0)");
+    let wasm = wat::parse_str(wat).expect("valid WAT");
+    let sandbox = runtime.load(&wasm, Tier::Fast).expect("a module").sandbox(Arc::new(spec()), vec![]);
+    let started = sandbox.start().await.expect("starts");
+    assert_eq!(clock.now().unix_millis(), 3_600_000, "said once, why");
+    assert_eq!(started.init.wall, Duration::ZERO);
 }
 
 #[tokio::test]

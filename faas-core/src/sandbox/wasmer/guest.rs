@@ -163,10 +163,9 @@ impl Guest {
     /// Makes an image of what init has left. To be asked before the first call, and once.
     pub(super) fn take_image(&mut self) -> Result<Image, NotRestorable> {
         let reads = self.env.as_mut(&mut self.store).init.take().unwrap_or_default();
-        let memory = self.memory.view(&self.store).copy_to_vec();
-        let memory = memory.map_err(|why| NotRestorable::System(why.to_string()))?;
-        // SAFETY: the store is this guest's own, and `&mut self` keeps everyone out of it.
-        unsafe { self.start.take_image(&memory, &reads) }
+        let view = self.memory.view(&self.store);
+        // SAFETY: the store is this guest's own, and `&mut self` keeps everyone out of it: nobody writes to its memory.
+        unsafe { self.start.take_image(view.data_unchecked(), &reads) }
     }
 
     /// Goes back to the image that it began as: memory, globals and all that the host knows of it. False when that

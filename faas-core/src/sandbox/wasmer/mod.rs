@@ -310,16 +310,18 @@ impl Function {
         Some(self.start_from(Some(image)))
     }
 
-    /// A guest whose init runs now, and the CPU time that this takes. The first makes the image.
-    fn start_plainly(&self) -> Result<(guest::Guest, Duration), InvocationError> {
+    /// A guest whose init runs now, the CPU time that this takes, and for how long the image has kept it afterwards. The
+    /// first makes that.
+    fn start_plainly(&self) -> Result<(guest::Guest, Duration, Duration), InvocationError> {
         let stopwatch = cpu::Stopwatch::start(self.runtime.pace);
         let started = self.start_from(None);
         let cpu = stopwatch.elapsed();
         self.init_habit.observe(if started.is_ok() { cpu } else { Duration::MAX });
         let mut guest = started?;
         if self.runtime.starts == Starts::Plain {
-            return Ok((guest, cpu));
+            return Ok((guest, cpu, Duration::ZERO));
         }
+        let began = self.runtime.clock.now();
         self.image.get_or_init(|| {
             let image = match self.compiled.keeps() {
                 Some(keeps) => Err(memory::seeds::NotRestorable::Module(keeps)),
@@ -327,7 +329,7 @@ impl Function {
             };
             image.map(Arc::new).inspect_err(|why| self.say_not_restorable(why))
         });
-        Ok((guest, cpu))
+        Ok((guest, cpu, self.runtime.clock.now().since(began)))
     }
 
     fn start_from(&self, image: Option<&Arc<memory::Image>>) -> Result<guest::Guest, InvocationError> {
@@ -372,13 +374,15 @@ impl Sandbox for WasmSandbox {
         let function = self.0.clone();
         Box::pin(async move {
             let runtime = &function.runtime;
-            let began = runtime.clock.now();
+            let mut began = runtime.clock.now();
             let (guest, origin, cpu) = if let Some(guest) = function.take_spare() {
                 (guest, Origin::Recycled, Duration::ZERO)
             } else if let Some(copy) = function.start_copy() {
                 (copy?, Origin::Snapshot, Duration::ZERO)
             } else {
-                let (guest, cpu) = start_plainly(&function).await?;
+                let (guest, cpu, imaging) = start_plainly(&function).await?;
+                // the host's own, for those who come after
+                began = began + imaging;
                 (guest, Origin::Plain, cpu)
             };
             let init =
@@ -402,7 +406,9 @@ fn started(function: &Arc<Function>, guest: guest::Guest, init: Init) -> Started
 }
 
 /// Inline if the function's init is known to be quick, else on a thread that may be held.
-async fn start_plainly(function: &Arc<Function>) -> Result<(guest::Guest, Duration), InvocationError> {
+async fn start_plainly(
+    function: &Arc<Function>,
+) -> Result<(guest::Guest, Duration, Duration), InvocationError> {
     let runtime = &function.runtime;
     if let Some(Some(_slot)) = function.init_habit.is_trusted().then(|| runtime.inline.take_soon()) {
         return function.start_plainly();

@@ -64,7 +64,7 @@ async fn cpu_time_is_what_getrusage_says() {
         image: OnceLock::new(),
         spare: Mutex::default(),
     });
-    let (guest, _) = function.start_plainly().expect("starts");
+    let (guest, ..) = function.start_plainly().expect("starts");
     let instance = WasmInstance::new(function.clone(), guest);
     let bounds = Bounds { deadline: clock.now() + Duration::from_secs(60), cpu_left: None };
     for n in 1..=40 {

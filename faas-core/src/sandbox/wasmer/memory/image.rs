@@ -5,6 +5,7 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::fs::FileExt as _,
@@ -22,6 +23,7 @@ use super::{
 };
 
 const PAGE_BYTES: usize = 4096;
+const ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
 /// See the module.
 #[derive(Debug)]
@@ -41,10 +43,11 @@ unsafe impl Send for Image {}
 unsafe impl Sync for Image {}
 
 impl Image {
-    /// Keeps `memory` and `globals`. Fails when the system is out of memory or has no memfd.
+    /// Keeps `memory`, which is zeros outside of `touched`, and `globals`. Fails when the system is out of memory or has no memfd.
     pub(super) fn new(
         slots: &Arc<Slots>,
         memory: &[u8],
+        touched: &[Range<usize>],
         globals: Vec<VMGlobalDefinition>,
         seeds: Seeds,
     ) -> io::Result<Self> {
@@ -54,10 +57,12 @@ impl Image {
         // SAFETY: as above.
         let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
         file.set_len(memory.len() as u64)?;
-        for (i, page) in memory.chunks(PAGE_BYTES).enumerate() {
-            // what is not written reads as zero, and takes no memory
-            if page.iter().any(|byte| *byte != 0) {
-                file.write_all_at(page, (i * PAGE_BYTES) as u64)?;
+        for run in touched {
+            for (i, page) in memory[run.clone()].chunks(PAGE_BYTES).enumerate() {
+                // what is not written reads as zero, and takes no memory
+                if *page != ZEROS[..page.len()] {
+                    file.write_all_at(page, (run.start + i * PAGE_BYTES) as u64)?;
+                }
             }
         }
         let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
@@ -74,6 +79,13 @@ impl Image {
         let pages = NonNull::new(pages.cast()).ok_or_else(|| io::Error::other("a mapping at zero"))?;
         let id = slots.next_image();
         Ok(Image { id, file, pages, len: memory.len(), globals, seeds, slots: slots.clone() })
+    }
+
+    /// How much memory it takes. Who looks at what is zeros through [`Image::memory`] makes it more.
+    #[cfg(test)]
+    pub(super) fn taken_bytes(&self) -> io::Result<u64> {
+        use std::os::unix::fs::MetadataExt as _;
+        Ok(512 * self.file.metadata()?.blocks())
     }
 
     pub(super) fn id(&self) -> ImageId {

@@ -4,6 +4,7 @@
 //! start ─ slots ── address space, reserved once and used again
 //!           └─ linear ── one instance's memory in its slot: grows to its limit, resets, scrubs itself on drop
 //!                 ├─ image ── what memory and globals were after init, in a memfd: mapped copy-on-write
+//!                 │    └─ touched ── which pages there are to look at, of all that memory has room for
 //!                 └─ written ── which pages a guest has written since; faults ── whether there can be new ones
 //! ```
 //!
@@ -25,6 +26,8 @@ pub(super) mod seeds;
 mod slots;
 #[cfg_attr(not(target_os = "linux"), path = "plain.rs")]
 mod start;
+#[cfg(target_os = "linux")]
+mod touched;
 #[cfg(target_os = "linux")]
 mod written;
 

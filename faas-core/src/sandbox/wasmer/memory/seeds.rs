@@ -6,7 +6,7 @@
 //! where those seeds have put them. Any other randomness, and any reading of a clock, means that the guest keeps
 //! something that nobody could find: it is not started from an image.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// What the imports saw while init ran.
 #[derive(Debug, Clone, Default)]
@@ -78,8 +78,12 @@ pub(in super::super) struct Seeds {
 }
 
 impl Seeds {
-    /// Finds all that `reads` have left in `memory`.
-    pub(super) fn find(memory: &[u8], reads: &InitReads) -> Result<Self, NotRestorable> {
+    /// Finds all that `reads` have left in `memory`, which is zeros outside of `touched`.
+    pub(super) fn find(
+        memory: &[u8],
+        touched: &[Range<usize>],
+        reads: &InitReads,
+    ) -> Result<Self, NotRestorable> {
         if reads.clock {
             return Err(NotRestorable::Clock);
         }
@@ -88,7 +92,7 @@ impl Seeds {
         }
         let mut cells = Vec::new();
         for draw in &reads.draws {
-            cells.extend(cells_of(memory, draw)?);
+            cells.extend(cells_of(memory, touched, draw)?);
         }
         if cells.len() > MAX_CELLS {
             return Err(NotRestorable::Cells);
@@ -104,13 +108,20 @@ impl Seeds {
 
 /// The cells that have counted on from `keys`: those that have counted furthest, because each map has a copy of what
 /// the cell held when the map was made. A stack that has returned may hold another copy, which nobody reads.
-fn cells_of(memory: &[u8], keys: &[u8; KEYS_BYTES]) -> Result<Vec<u64>, NotRestorable> {
+fn cells_of(
+    memory: &[u8],
+    touched: &[Range<usize>],
+    keys: &[u8; KEYS_BYTES],
+) -> Result<Vec<u64>, NotRestorable> {
     let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
     let (first, second) = (word(&keys[..8]), word(&keys[8..]));
-    let words = memory.chunks_exact(8).map(word);
-    let pairs = words.clone().zip(words.skip(1)).enumerate().filter(|(_, (_, b))| *b == second);
+    // no cell reaches out of a run: half of it would be zeros
+    let pairs = touched.iter().flat_map(|run| {
+        let words = memory[run.clone()].chunks_exact(8).map(word);
+        (run.start..).step_by(8).zip(words.clone().zip(words.skip(1)))
+    });
     let (mut furthest, mut cells) = (0, Vec::new());
-    for (i, (a, _)) in pairs {
+    for (at, (a, _)) in pairs.filter(|(_, (_, b))| *b == second) {
         let count = a.wrapping_sub(first);
         if !(1..MAX_MAPS).contains(&count) || count < furthest {
             continue;
@@ -121,7 +132,7 @@ fn cells_of(memory: &[u8], keys: &[u8; KEYS_BYTES]) -> Result<Vec<u64>, NotResto
         }
         // one more than there may be tells that there are too many
         if cells.len() <= MAX_CELLS {
-            cells.push(8 * i as u64);
+            cells.push(at as u64);
         }
     }
     match cells.len() {
@@ -151,6 +162,10 @@ mod tests {
         memory
     }
 
+    fn find(memory: &[u8], reads: &InitReads) -> Result<Seeds, NotRestorable> {
+        Seeds::find(memory, std::slice::from_ref(&(0..memory.len())), reads)
+    }
+
     fn keys(a: u64, b: u64) -> Vec<u8> {
         [a.to_le_bytes(), b.to_le_bytes()].concat()
     }
@@ -159,7 +174,7 @@ mod tests {
     fn the_cell_is_what_has_counted_furthest() {
         // the buffer of the draw, two maps, and the cell
         let memory = memory(&[(64, 100, 7), (1024, 100, 7), (2048, 101, 7), (4096, 102, 7)]);
-        let seeds = Seeds::find(&memory, &reads(&[&keys(100, 7)])).expect("found");
+        let seeds = find(&memory, &reads(&[&keys(100, 7)])).expect("found");
         assert_eq!(seeds.cells, [4096]);
     }
 
@@ -167,13 +182,13 @@ mod tests {
     fn there_are_no_more_cells_than_can_be_renewed_in_no_time() {
         let copies = |n: usize| memory(&(0..n).map(|i| (1024 + 16 * i, 101, 7)).collect::<Vec<_>>());
         let reads = reads(&[&keys(100, 7)]);
-        let found = Seeds::find(&copies(MAX_CELLS), &reads).expect("as many as there may be");
+        let found = find(&copies(MAX_CELLS), &reads).expect("as many as there may be");
         assert_eq!(found.cells().count(), MAX_CELLS);
-        assert_eq!(Seeds::find(&copies(MAX_CELLS + 1), &reads), Err(NotRestorable::Cells));
+        assert_eq!(find(&copies(MAX_CELLS + 1), &reads), Err(NotRestorable::Cells));
         // as many that have not counted as far are stale, wherever they are
         let mut stale = copies(1000);
         stale[1 << 15..][..16].copy_from_slice(&keys(102, 7));
-        assert_eq!(Seeds::find(&stale, &reads).expect("one").cells, [1 << 15]);
+        assert_eq!(find(&stale, &reads).expect("one").cells, [1 << 15]);
     }
 
     #[test]
@@ -181,7 +196,7 @@ mod tests {
         let pairs: Vec<_> =
             (0..MAX_CELLS + 1).map(|i| (16 * i, 101 + 100 * (i as u64 % 2), 7 + i as u64 % 2)).collect();
         let reads = reads(&[&keys(100, 7), &keys(200, 8)]);
-        assert_eq!(Seeds::find(&memory(&pairs), &reads), Err(NotRestorable::Cells));
+        assert_eq!(find(&memory(&pairs), &reads), Err(NotRestorable::Cells));
     }
 
     #[test]
@@ -192,8 +207,8 @@ mod tests {
             (reads(&[&[1; 32]]), NotRestorable::Random),
             (InitReads { clock: true, ..InitReads::default() }, NotRestorable::Clock),
         ] {
-            assert_eq!(Seeds::find(&memory, &reads), Err(why));
+            assert_eq!(find(&memory, &reads), Err(why));
         }
-        assert_eq!(Seeds::find(&memory, &reads(&[])), Ok(Seeds::default()));
+        assert_eq!(find(&memory, &reads(&[])), Ok(Seeds::default()));
     }
 }

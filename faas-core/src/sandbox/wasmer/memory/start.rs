@@ -14,6 +14,7 @@ use super::{
     linear::SlotMemory,
     seeds::{InitReads, NotRestorable, Seeds},
     slots::Slots,
+    touched,
 };
 
 /// See the module. One for each instance; it lives in the instance's store, and with the instance's owner.
@@ -113,7 +114,8 @@ impl Start {
         self.globals.lock().iter().map(|global| unsafe { global.0.as_ref().clone() }).collect()
     }
 
-    /// An image of the instance as it is now, with `memory` as its memory, after an init that read `reads`.
+    /// An image of the instance as it is now, with `memory` as its memory, after an init that read `reads`. The instance
+    /// must have begun as none itself.
     ///
     /// # Safety
     /// As for [`Start::restore_globals`].
@@ -122,9 +124,11 @@ impl Start {
         memory: &[u8],
         reads: &InitReads,
     ) -> Result<Image, NotRestorable> {
-        let seeds = Seeds::find(memory, reads)?;
+        let touched = touched::runs(memory);
+        let seeds = Seeds::find(memory, &touched, reads)?;
         // SAFETY: by the caller's promise.
         let globals = unsafe { self.globals() };
-        Image::new(&self.slots, memory, globals, seeds).map_err(|why| NotRestorable::System(why.to_string()))
+        Image::new(&self.slots, memory, &touched, globals, seeds)
+            .map_err(|why| NotRestorable::System(why.to_string()))
     }
 }

@@ -8,7 +8,7 @@ use wasmer::{
     sys::vm::{LinearMemory as _, VMMemoryDefinition},
 };
 
-use super::{faults::Visitors, image::Image, linear::SlotMemory, seeds::Seeds, slots::Slots};
+use super::{faults::Visitors, image::Image, linear::SlotMemory, seeds::Seeds, slots::Slots, touched};
 
 const IMAGE_PAGES: u32 = 40;
 const MAX_PAGES: u32 = 48;
@@ -22,8 +22,12 @@ struct Instance {
 
 impl Instance {
     fn start(slots: &Arc<Slots>, image: Option<&Arc<Image>>) -> Self {
+        Self::with_pages(slots, image, 1, MAX_PAGES)
+    }
+
+    fn with_pages(slots: &Arc<Slots>, image: Option<&Arc<Image>>, minimum: u32, maximum: u32) -> Self {
         let mut definition = Box::new(VMMemoryDefinition { base: std::ptr::null_mut(), current_length: 0 });
-        let ty = MemoryType { minimum: Pages(1), maximum: Some(Pages(MAX_PAGES)), shared: false };
+        let ty = MemoryType { minimum: Pages(minimum), maximum: Some(Pages(maximum)), shared: false };
         let at = NonNull::from(&mut *definition);
         let visitors = Arc::<Visitors>::default();
         // SAFETY: the definition is boxed, and is dropped after the memory.
@@ -39,12 +43,17 @@ impl Instance {
     }
 }
 
+fn image_of(slots: &Arc<Slots>, memory: &[u8]) -> Image {
+    let touched = touched::runs(memory);
+    Image::new(slots, memory, &touched, Vec::new(), Seeds::default()).expect("a memfd")
+}
+
 fn image(slots: &Arc<Slots>) -> Arc<Image> {
     let mut memory = vec![0; IMAGE_PAGES as usize * WASM_PAGE_SIZE];
     for (i, byte) in memory.iter_mut().enumerate().step_by(5000) {
         *byte = (i % 251) as u8;
     }
-    Arc::new(Image::new(slots, &memory, Vec::new(), Seeds::default()).expect("a memfd"))
+    Arc::new(image_of(slots, &memory))
 }
 
 #[derive(Debug, Clone)]
@@ -121,6 +130,47 @@ proptest! {
         drop(instance);
         prop_assert_eq!(slots.counts(), (1, 1), "the slot came back each time");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn an_image_is_the_memory_that_it_was_taken_of(
+        writes in prop::collection::vec((any::<usize>(), any::<u8>(), 1..70_000usize), 0..20),
+    ) {
+        let slots = Arc::new(Slots::with_max(1));
+        let mut instance = Instance::with_pages(&slots, None, MAX_PAGES, MAX_PAGES);
+        let bytes = instance.bytes();
+        for (at, byte, len) in writes {
+            let at = at % bytes.len();
+            let end = bytes.len().min(at + len);
+            bytes[at..end].fill(byte);
+        }
+        prop_assert!(image_of(&slots, bytes).memory() == bytes);
+        prop_assert!(image_of(&slots, &bytes[1..]).memory() == &bytes[1..], "also where the kernel cannot be asked");
+    }
+}
+
+#[test]
+fn what_a_guest_has_and_does_not_use_is_not_looked_at_for_its_image() {
+    // 4 GiB, as much as there can be, and four bytes in three places of it
+    let slots = Arc::new(Slots::with_max(1));
+    let mut instance = Instance::with_pages(&slots, None, 1 << 16, 1 << 16);
+    let bytes = instance.bytes();
+    let ends = [0, (1 << 31) - 1, 1 << 31, bytes.len() - 1];
+    ends.iter().for_each(|at| bytes[*at] = 7);
+    let before = touched::runs(bytes);
+    let touched: usize = before.iter().map(ExactSizeIterator::len).sum();
+    assert!(touched <= 3 * (2 << 20), "{touched} bytes are there: huge pages at the most");
+    let image = image_of(&slots, bytes);
+    assert_eq!(touched::runs(bytes), before, "nothing has come by being read");
+    assert_eq!(image.memory().len(), bytes.len());
+    for at in ends {
+        assert_eq!(image.memory()[at], 7);
+    }
+    let taken = image.taken_bytes().expect("a file has a size");
+    assert!(taken <= touched as u64, "the image takes {taken} bytes");
 }
 
 #[test]

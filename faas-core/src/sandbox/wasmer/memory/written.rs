@@ -41,7 +41,8 @@ struct ScanArguments {
 /// Runs that are asked for at once. A guest that writes in more places is as well dropped as copied back.
 const MAX_RUNS: usize = 64;
 
-fn pagemap() -> Option<&'static File> {
+/// Of this process; absent where it must not be read.
+pub(super) fn pagemap() -> Option<&'static File> {
     static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
     PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok()).as_ref()
 }
