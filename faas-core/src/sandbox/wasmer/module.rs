@@ -14,6 +14,17 @@ use crate::abi::{self, manifest};
 /// Globals that a module may have. Each is some hundred bytes of the host's memory in every instance, which no memory
 /// limit counts. Modules that rustc makes have three.
 const MAX_GLOBALS: usize = 10_000;
+/// Imports that a module may have. Each start makes a function of the host's for each: 0.4 ms for so many. The host offers
+/// some thirty; unknown ones of WASI are there as well, and answer that they are not.
+const MAX_IMPORTS: usize = 1_000;
+/// Exports that a module may have. Each start looks each up and gives it a name: 1.4 ms for so many. rustc makes a handful, and
+/// with `--export-all` it is as many as there are functions in a C program.
+const MAX_EXPORTS: usize = 10_000;
+/// Elements that the segments for tables may have, all together. Each instance has a copy of what is not placed at its start.
+/// As many as tables may hold; rustc makes one for each function whose address is taken.
+const MAX_ELEMENTS: usize = 1 << 18;
+/// Segments that these may come in.
+const MAX_ELEMENT_SEGMENTS: usize = 10_000;
 
 /// Why bytes are not a module that can be run here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +163,25 @@ impl Compiled {
     }
 }
 
+/// Holds what each start costs the host, beside what limits count, against what is allowed.
+fn check_counts(module: &wasmer::Module) -> Result<(), ModuleError> {
+    let module = module.info();
+    let segments = module.table_initializers.iter().map(|active| active.elements.len());
+    let segments = segments.chain(module.passive_elements.values().map(|passive| passive.len()));
+    for (what, has, max) in [
+        ("globals", module.globals.len(), MAX_GLOBALS),
+        ("imports", module.imports.len(), MAX_IMPORTS),
+        ("exports", module.exports.len(), MAX_EXPORTS),
+        ("element segments", segments.clone().count(), MAX_ELEMENT_SEGMENTS),
+        ("elements in its segments", segments.sum(), MAX_ELEMENTS),
+    ] {
+        if has > max {
+            return Err(ModuleError::NotWasm(format!("it has {has} {what}, {max} are allowed")));
+        }
+    }
+    Ok(())
+}
+
 /// Holds the module against the ABI. The manifest comes first: it tells a function of another version apart from
 /// what is no function at all.
 fn check(module: &wasmer::Module) -> Result<Vec<manifest::Entry>, ModuleError> {
@@ -161,10 +191,7 @@ fn check(module: &wasmer::Module) -> Result<Vec<manifest::Entry>, ModuleError> {
         section.push(b'\n');
     }
     let functions = manifest::parse(&section).map_err(ModuleError::Manifest)?;
-    let globals = module.info().globals.len();
-    if globals > MAX_GLOBALS {
-        return Err(ModuleError::NotWasm(format!("it has {globals} globals, {MAX_GLOBALS} are allowed")));
-    }
+    check_counts(module)?;
 
     let export = |name: &str| module.exports().find(|e| e.name() == name).map(|e| e.ty().clone());
     if !matches!(export(abi::export::MEMORY), Some(ExternType::Memory(_))) {

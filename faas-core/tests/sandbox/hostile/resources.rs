@@ -86,6 +86,38 @@ async fn tables_and_globals_beyond_count_do_not_start() {
 }
 
 #[tokio::test]
+async fn a_module_that_costs_much_at_each_start_is_refused() {
+    let with = |what: &str, n: usize| {
+        let many: String = (0..n).map(|i| what.replace("NUMBER", &i.to_string())).collect();
+        let reply = "(func $poll (param $call i32) (result i32) (call $reply (local.get $call)))";
+        let wat = module(&format!("(table $t 1 funcref) (func $f) DECLARED {reply}"));
+        let (imports, declared) = if what.starts_with("(import") { (&*many, "") } else { ("", &*many) };
+        let wat = wat
+            .replace("DECLARED", declared)
+            .replace("(memory (export", &format!("{imports}(memory (export"));
+        wat::parse_str(wat).expect("valid WAT")
+    };
+    let import = r#"(import "wasi_snapshot_preview1" "no_such_NUMBER" (func))"#;
+    let export = r#"(export "f_NUMBER" (func $f))"#;
+    let (passive, active) = ("(elem func $f)", "(elem (i32.const 0) func $f)");
+    let thousand = format!("(elem func {})", "$f ".repeat(1_000));
+    // what `module` has itself counts as well: 14 imports, 4 exports
+    for (what, n, limit) in [
+        (import, 1_000 - 14, "imports, 1000 are allowed"),
+        (export, 10_000 - 4, "exports, 10000 are allowed"),
+        (passive, 10_000, "element segments, 10000 are allowed"),
+        (active, 10_000, "element segments, 10000 are allowed"),
+        (&thousand, 262, "elements in its segments, 262144 are allowed"),
+    ] {
+        let host = Host::new();
+        let most = host.runtime.load(&with(what, n), Tier::Fast).expect("as many as there may be");
+        most.sandbox(std::sync::Arc::new(spec()), vec![]).start().await.expect("starts");
+        let error = host.runtime.load(&with(what, n + 1), Tier::Fast).expect_err("too many").to_string();
+        assert!(error.contains(limit), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_module_of_many_small_things_is_a_module() {
     let mut body =
         String::from("(func $poll (param $call i32) (result i32) (call $reply (local.get $call)))");
