@@ -3,6 +3,7 @@
 use wasmer::{RuntimeError, sys::vm::TrapCode};
 
 use super::{
+    names,
     state::{GuestFault, GuestState},
     watchdog::Overdue,
 };
@@ -89,7 +90,7 @@ fn stack_overflow() -> (ErrorKind, String) {
 /// Readable names, innermost first, without the frames that every panic begins with.
 fn backtrace<'a>(names: impl Iterator<Item = Option<&'a str>>) -> Vec<String> {
     let mut frames: Vec<String> = names
-        .map(|name| name.map_or_else(|| "<unnamed>".into(), |n| format!("{:#}", rustc_demangle::demangle(n))))
+        .map(|name| name.map_or_else(|| "<unnamed>".into(), names::readable))
         .take(MAX_FRAMES + 16)
         .collect();
     let machinery = frames.iter().take(16).rposition(|frame| is_panic_machinery(frame)).map_or(0, |i| i + 1);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Runtime ── cache (compiled code on disk)
-//!    └─ Module ── module (ABI check) ── engine (its compiler, and its code)
+//!    └─ Module ── module (ABI check), names ── engine (its compiler, and its code)
 //!          └─ sandbox ── instance ── drive (one call)
 //!                           ├─ guest (store, exports) ── imports, wasi ── state ── calls, lines, random
 //!                           │    └─ memory (snapshots)
@@ -31,6 +31,7 @@ mod interrupt;
 mod lines;
 mod memory;
 mod module;
+mod names;
 mod placement;
 mod promptness;
 mod random;

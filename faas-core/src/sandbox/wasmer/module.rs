@@ -8,6 +8,7 @@ use super::{
     cache,
     engine::Tier,
     memory::restorable::{self, Keeps},
+    names,
 };
 use crate::abi::{self, manifest};
 
@@ -92,7 +93,8 @@ impl Compiled {
     /// optimised code is ready and is not asked for again.
     pub(super) fn load(wasm: &[u8], tier: Tier, cache: Option<&cache::Cache>) -> Result<Self, ModuleError> {
         let engine = tier.engine();
-        let name = cache::Name::of(wasm, &tier.fingerprint());
+        let readable = names::bounded(wasm);
+        let name = cache::Name::of(&readable, &tier.fingerprint());
         let cache = cache.filter(|_| tier == Tier::Optimised);
         let cached = cache.and_then(|cache| cache.get(&name)).and_then(|code| {
             // SAFETY: the code is what such an engine (its fingerprint is part of the name) once serialised:
@@ -105,8 +107,8 @@ impl Compiled {
                 if !wasm.starts_with(b"\0asm") {
                     return Err(ModuleError::NotWasm("it does not begin as wasm does".into()));
                 }
-                let module =
-                    wasmer::Module::new(&engine, wasm).map_err(|e| ModuleError::NotWasm(e.to_string()))?;
+                let module = wasmer::Module::new(&engine, &*readable)
+                    .map_err(|e| ModuleError::NotWasm(e.to_string()))?;
                 if let Some(cache) = cache
                     && let Ok(code) = module.serialize()
                 {

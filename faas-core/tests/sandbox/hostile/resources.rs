@@ -55,6 +55,22 @@ async fn recursion_through_the_host_overflows_the_guests_stack_and_not_the_hosts
 }
 
 #[tokio::test]
+async fn names_of_megabytes_are_not_kept_for_each_frame() {
+    // wasmer copies a frame's name, and its module's: of some thousand frames, 12 GB
+    let long = "x".repeat(2 << 20);
+    let wat = module(&format!(
+        r#"(func $deep (@name "{long}") (param $n i32)
+              (if (local.get $n) (then (call $deep (i32.sub (local.get $n) (i32.const 1)))) (else (unreachable)))
+              (drop (memory.grow (i32.const 0))))
+           (func $poll (param i32) (result i32) (call $deep (i32.const 3000)) (i32.const 1))"#
+    ))
+    .replacen("(module", &format!(r#"(module (@name "{long}")"#), 1);
+    let error = Host::new().run(&wat, spec()).await.expect_err("traps");
+    assert_eq!(error.kind, ErrorKind::Trap, "{}", error.message);
+    assert_eq!(error.backtrace, vec![format!("{}…", "x".repeat(253)); 32]);
+}
+
+#[tokio::test]
 async fn tables_grow_to_a_bound() {
     let wat = module(
         "(table $t 10 funcref)
