@@ -79,7 +79,7 @@ impl ReplySide {
         if self.chunks.len() == 1 {
             return self.chunks.pop().unwrap_or_default();
         }
-        let whole: Vec<u8> = self.chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect();
+        let whole = self.chunks.concat();
         self.chunks.clear();
         whole.into()
     }

@@ -148,6 +148,18 @@ fn a_reply_body_waits_for_its_reader_and_stops_at_its_limit() {
 }
 
 #[test]
+fn a_reply_body_is_taken_in_one_piece_that_is_no_larger_than_what_was_written() {
+    let mut call = call(b"");
+    call.response_head(&head().into());
+    for piece in [&b"a"[..], b"reply", b"in", b"pieces"] {
+        call.body_write(piece.into());
+    }
+    let whole = call.reply.take_body().try_into_mut().expect("nobody else's");
+    assert_eq!((&whole[..], whole.capacity()), (&b"areplyinpieces"[..], 14));
+    assert!(call.reply.take_body().is_empty(), "taken once");
+}
+
+#[test]
 fn an_announced_length_over_the_limit_is_refused_before_the_body() {
     let mut head =
         ResponseHead { status: http::StatusCode::OK, is_fault: false, headers: http::HeaderMap::new() };
