@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use faas_core::{
     billing::Charge,
     clock::Time,
-    delivery::Progress,
-    invocation::Record,
+    delivery::{Progress, What},
+    invocation::{End, Record},
     profile::LogLines,
     transition::{LogLine, StopReason},
 };
@@ -110,6 +110,29 @@ pub enum Event {
     Draining(usize),
     /// What it all cost.
     Bill(Bill),
+}
+
+impl Event {
+    /// How many bytes of text functions have put into it. What else it takes is much the same for all.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Event::Log(line) => line.text.len(),
+            Event::Invocation(invoked) => {
+                let error = match &invoked.record.end {
+                    End::Failed(error) => {
+                        error.message.len() + error.backtrace.iter().map(String::len).sum::<usize>()
+                    }
+                    _ => 0,
+                };
+                let LogLines { before, after } = &invoked.lines;
+                error + before.iter().chain(after).map(String::len).sum::<usize>()
+            }
+            Event::Delivery(Progress {
+                what: What::Retry { because, .. } | What::Dead { because }, ..
+            }) => because.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// When the clock calls a function next.
