@@ -62,14 +62,15 @@ impl Tier {
 }
 
 /// A module's engine, for the one store whose instance begins as `start` says, and whose memory stops growing at
-/// `memory_mib`.
-pub(super) fn limited(engine: &Engine, memory_mib: u32, start: Arc<Start>) -> Engine {
+/// `memory_mib`. `is_plain` tells that the module changes no table while it runs.
+pub(super) fn limited(engine: &Engine, memory_mib: u32, is_plain: bool, start: Arc<Start>) -> Engine {
     let mut engine = engine.clone();
     // 16 pages of 64 KiB to a MiB
     let limit = Pages(memory_mib.saturating_mul(16).min(Pages::max_value().0));
     engine.set_tunables(Limited {
         base: BaseTunables::new(),
         limit,
+        max_table_elements: if is_plain { MAX_TABLE_ELEMENTS } else { MAX_CHANGED_ELEMENTS },
         table_elements: AtomicU32::new(0),
         start,
     });
@@ -97,9 +98,14 @@ const MAX_TABLE_ELEMENTS: u32 = 1 << 18;
 /// To how many elements a table may grow that begins with fewer. Nothing that rustc makes grows one.
 const MAX_GROWN_ELEMENTS: u32 = 1 << 10;
 
+/// And if the module may change them. An instruction that fills or copies a whole table is the host's code, where no guest can be
+/// interrupted: it must be short beside what the guest does between two of them.
+const MAX_CHANGED_ELEMENTS: u32 = 1 << 12;
+
 struct Limited {
     base: BaseTunables,
     limit: Pages,
+    max_table_elements: u32,
     /// Those that the instance's tables may have by now.
     table_elements: AtomicU32,
     start: Arc<Start>,
@@ -118,8 +124,9 @@ impl Limited {
     fn cap_table(&self, ty: &TableType) -> Result<TableType, String> {
         let maximum = ty.maximum.unwrap_or(u32::MAX).min(MAX_GROWN_ELEMENTS.max(ty.minimum));
         let before = self.table_elements.fetch_add(maximum, Ordering::Relaxed);
-        if maximum > MAX_TABLE_ELEMENTS.saturating_sub(before) {
-            return Err(format!("its tables have room for more than {MAX_TABLE_ELEMENTS} elements"));
+        let most = self.max_table_elements;
+        if maximum > most.saturating_sub(before) {
+            return Err(format!("its tables have room for more than {most} elements"));
         }
         Ok(TableType { maximum: Some(maximum), ..*ty })
     }

@@ -93,7 +93,9 @@ impl Guest {
         }
         let alarm = Arc::new(Alarm::default());
         let start = Arc::new(Start::new(origin.slots.clone(), origin.image.cloned()));
-        let mut store = Store::new(engine::limited(compiled.engine(), spec.memory_mib, start.clone()));
+        let is_plain = compiled.keeps().is_none();
+        let engine = engine::limited(compiled.engine(), spec.memory_mib, is_plain, start.clone());
+        let mut store = Store::new(engine);
         let memory_at = interrupt::MemoryAt::default();
         store.set_trap_handler(interrupt::handler(memory_at.clone()));
         let env = FunctionEnv::new(&mut store, state(origin, random, &alarm));

@@ -95,6 +95,18 @@ async fn tables_and_globals_beyond_count_do_not_start() {
         assert_eq!(error.kind, ErrorKind::InitFailed);
         assert!(error.message.contains("its tables have room for more than 262144 elements"), "{error}");
     }
+    // what is done to a whole table at once is done by the host, where nobody can be interrupted
+    let changed = |elements: u32| {
+        module(&format!(
+            "(table $t {elements} funcref)
+             (func $poll (param $call i32) (result i32)
+                 (table.fill $t (i32.const 0) (ref.null func) (i32.const {elements}))
+                 (call $reply (local.get $call)))"
+        ))
+    };
+    host.run(&changed(4096), spec()).await.expect("as many as there may be");
+    let error = host.run(&changed(4097), spec()).await.expect_err("too many");
+    assert!(error.message.contains("its tables have room for more than 4096 elements"), "{error}");
     let globals = module(&format!("{} {reply}", "(global (mut i64) (i64.const 1))".repeat(10_001)));
     let error =
         host.runtime.load(&wat::parse_str(globals).expect("valid WAT"), Tier::Fast).expect_err("too many");
