@@ -23,7 +23,10 @@ use faas_core::{
 use http::HeaderName;
 
 use crate::{
-    console::{Console, Format, event::Served},
+    console::{
+        Console, Format,
+        event::{Event, Served},
+    },
     error::Error,
     gateway::{
         Gateway,
@@ -178,6 +181,9 @@ impl Host {
         let config = Config { cache_dir: paths::module_cache(), starts, ..Config::default() };
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
+        if let Some(remark) = runtime.cache_remark() {
+            console.say(Event::Notice(remark.to_owned()));
+        }
         let mut rng = fastrand::Rng::new();
         let policy_seed = rng.u64(..);
         let keep_alive = match setup.policy {

@@ -3,18 +3,23 @@
 //! A cached module is native code, and loading it runs it in effect. So no file is trusted for being there: each
 //! carries a MAC under a key that only this user can read (`key`, mode 0600, in the same folder), over the file's
 //! content and the name it was stored under. A torn, foreign, renamed or altered file fails the check and is
-//! compiled anew. Who can read the key can already run code as this user.
+//! compiled anew. Who can read the key can already run code as this user: so a key that others made, could read or
+//! could have put there is replaced, and nothing that was stored under it counts any more.
 //!
 //! The name is a hash of the module and of all that its compiled form depends on. Files are written aside and
 //! renamed, so readers never see half of one. The folder is kept to [`MAX_FILES`] and [`MAX_BYTES`] by dropping the oldest, and what
 //! somebody wrote aside and was killed over goes with them.
 
+mod files;
+
 use std::{
-    fs, io,
-    io::Write as _,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
+
+use files::{ASIDE_EXTENSION, access, open_regular, set_mode, write_new};
 
 const MAX_FILES: usize = 64;
 /// The newest is kept, however large.
@@ -24,14 +29,16 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 const MAC_BYTES: usize = blake3::OUT_LEN;
 const KEY_FILE: &str = "key";
 const EXTENSION: &str = "module";
-const ASIDE_EXTENSION: &str = "tmp";
 
 /// A folder of compiled modules.
 #[derive(Debug)]
 pub(super) struct Cache {
     dir: PathBuf,
-    key: [u8; blake3::KEY_LEN],
+    key: Key,
+    remark: Option<String>,
 }
+
+type Key = [u8; blake3::KEY_LEN];
 
 /// What a compiled module is stored under.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +59,28 @@ impl Cache {
     /// Opens the folder, made if it is missing, with its key.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        private(dir, 0o700)?;
-        Ok(Cache { dir: dir.to_owned(), key: key(dir)? })
+        let seen = access(&fs::metadata(dir)?);
+        if seen.is_ours && seen.mode != 0o700 {
+            set_mode(dir, 0o700)?;
+        }
+        let found = match seen.why_not_trusted(0o022) {
+            Some(why) if is_there(&dir.join(KEY_FILE)) => Err(format!("{why} its folder")),
+            _ => read_key(&dir.join(KEY_FILE)),
+        };
+        let (key, remark) = match found {
+            Ok(Some(key)) => (key, None),
+            Ok(None) => (new_key(dir)?, None),
+            Err(why) => {
+                let why = format!("the cache of compiled modules, {}, begins anew: {why}", dir.display());
+                (new_key(dir)?, Some(why))
+            }
+        };
+        Ok(Cache { dir: dir.to_owned(), key, remark })
+    }
+
+    /// What the person who started this should know: that what was there is not used, and why.
+    pub(super) fn remark(&self) -> Option<&str> {
+        self.remark.as_deref()
     }
 
     /// The compiled module of that name, if it is there and authentic.
@@ -131,47 +158,39 @@ fn superfluous(mut files: Vec<Kept>, max_files: usize, max_bytes: u64) -> Vec<Pa
     files.into_iter().map(|file| file.path).collect()
 }
 
-fn key(dir: &Path) -> io::Result<[u8; blake3::KEY_LEN]> {
-    let path = dir.join(KEY_FILE);
-    let read = || fs::read(&path).ok().and_then(|bytes| <[u8; blake3::KEY_LEN]>::try_from(bytes).ok());
-    if let Some(key) = read() {
-        private(&path, 0o600)?;
-        return Ok(key);
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// The key that lies there, if one does.
+///
+/// # Errors
+/// Why it is not to be used: who else may know it.
+fn read_key(path: &Path) -> Result<Option<Key>, String> {
+    let mut file = match open_regular(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(format!("its key cannot be read: {why}")),
+    };
+    // of the file that is open: what the name leads to may change at any time
+    let meta = file.metadata().map_err(|why| format!("its key cannot be read: {why}"))?;
+    if let Some(why) = access(&meta).why_not_trusted(0o077) {
+        return Err(format!("{why} its key"));
     }
-    let mut key = [0; blake3::KEY_LEN];
+    let mut key = Key::default();
+    match file.read_exact(&mut key) {
+        Ok(()) if meta.len() == key.len() as u64 => Ok(Some(key)),
+        _ => Err("its key is damaged".to_owned()),
+    }
+}
+
+fn new_key(dir: &Path) -> io::Result<Key> {
+    let path = dir.join(KEY_FILE);
+    let mut key = Key::default();
     getrandom::fill(&mut key).map_err(io::Error::other)?;
     write_new(dir, &path, &[&key])?;
     // of two processes that make a key at once, both take the one that stayed
-    Ok(read().unwrap_or(key))
-}
-
-/// Writes a file that nobody else may read, aside, and moves it into place.
-fn write_new(dir: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut suffix = [0; 8];
-    getrandom::fill(&mut suffix).map_err(io::Error::other)?;
-    let aside = dir.join(format!(".{:016x}.{ASIDE_EXTENSION}", u64::from_le_bytes(suffix)));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&aside).and_then(|mut file| {
-        parts.iter().try_for_each(|part| file.write_all(part))?;
-        fs::rename(&aside, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    written
-}
-
-#[cfg(unix)]
-fn private(path: &Path, mode: u32) -> io::Result<()> {
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn private(_: &Path, _: u32) -> io::Result<()> {
-    Ok(())
+    Ok(read_key(&path).ok().flatten().unwrap_or(key))
 }
 
 #[cfg(test)]
@@ -266,5 +285,58 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("exists").permissions().mode() & 0o777;
         assert_eq!(mode(&dir.path().join(KEY_FILE)), 0o600);
         assert_eq!(mode(dir.path()), 0o700);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_key_that_others_may_know_is_replaced_with_all_that_it_vouched_for() {
+        use std::os::unix::fs::{PermissionsExt, chown, symlink};
+        type Spoil = fn(dir: &Path, key: &Path);
+        fn mode(path: &Path, mode: u32) {
+            fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("it is ours");
+        }
+        fn elsewhere(key: &Path) {
+            fs::rename(key, key.with_extension("real")).expect("moved");
+        }
+        let mut cases: Vec<(&str, Spoil)> = vec![
+            ("other users had access to its key", |_, key| mode(key, 0o640)),
+            ("other users had access to its key", |_, key| mode(key, 0o606)),
+            ("other users had access to its folder", |dir, _| mode(dir, 0o770)),
+            ("its key is damaged", |_, key| fs::write(key, [0; 33]).expect("writable")),
+            ("its key cannot be read", |_, key| {
+                elsewhere(key);
+                symlink(key.with_extension("real"), key).expect("a link");
+            }),
+            ("its key cannot be read: it is not an ordinary file", |_, key| {
+                elsewhere(key);
+                let made = std::process::Command::new("mkfifo").arg(key).status().expect("runs");
+                assert!(made.success());
+            }),
+        ];
+        let (probe, _) = cache();
+        if chown(probe.path(), Some(1000), None).is_ok() {
+            // only root gives files away
+            cases.push(("another user owns its key", |_, key| chown(key, Some(1000), None).expect("root")));
+            cases
+                .push(("another user owns its folder", |dir, _| chown(dir, Some(1000), None).expect("root")));
+        }
+        for (why, spoil) in cases {
+            let (dir, cache) = cache();
+            let name = Name::of(b"wasm", "engine");
+            cache.put(&name, b"code").expect("stored");
+            spoil(dir.path(), &dir.path().join(KEY_FILE));
+
+            let next = Cache::open(dir.path()).expect("opens");
+            assert_eq!(next.get(&name), None, "{why}");
+            let remark = next.remark().expect("it is told");
+            assert!(remark.contains(why), "{why}: {remark}");
+            next.put(&name, b"code").expect("stored");
+            assert_eq!(next.get(&name).as_deref(), Some(&b"code"[..]), "{why}");
+            let meta = fs::symlink_metadata(dir.path().join(KEY_FILE)).expect("a key");
+            assert!(meta.is_file() && meta.permissions().mode() & 0o777 == 0o600, "{why}");
+            if !why.contains("owns its folder") {
+                assert_eq!(Cache::open(dir.path()).expect("opens").remark(), None, "{why}: told once");
+            }
+        }
     }
 }

@@ -214,6 +214,11 @@ impl Runtime {
         Ok(Module { compiled, runtime: self.clone() })
     }
 
+    /// What the person who starts it should be told of the cache, if anything.
+    pub fn cache_remark(&self) -> Option<&str> {
+        self.cache.as_ref()?.remark()
+    }
+
     /// Each instance has a stream of randomness of its own.
     fn next_random(&self) -> random::Random {
         random::Random::new(self.seed, self.instances_started.fetch_add(1, Ordering::Relaxed))
