@@ -60,6 +60,8 @@ pub enum Malformed {
     NotHttp(&'static str),
     /// More headers than [`MAX_HEADERS`].
     TooManyHeaders,
+    /// A status that is no reply's but announces one, 100 to 199: who asked would wait for the reply itself.
+    NotFinal(StatusCode),
 }
 
 impl std::fmt::Display for Malformed {
@@ -70,6 +72,9 @@ impl std::fmt::Display for Malformed {
             Malformed::NotUtf8 => f.write_str("a string in it is not UTF-8"),
             Malformed::NotHttp(what) => write!(f, "its {what} is not valid HTTP"),
             Malformed::TooManyHeaders => write!(f, "it has more than {MAX_HEADERS} headers"),
+            Malformed::NotFinal(status) => {
+                write!(f, "its status is {}, which is no reply yet: 200 to 999 are", status.as_u16())
+            }
         }
     }
 }
@@ -161,8 +166,12 @@ impl ResponseHead {
     /// When the bytes are not such a head; says what is wrong with them.
     pub fn decode(bytes: &Bytes) -> Result<Self, Malformed> {
         let mut r = Reader::of(bytes);
+        let status = StatusCode::from_u16(r.u16()?).map_err(|_| Malformed::NotHttp("status"))?;
+        if status.is_informational() {
+            return Err(Malformed::NotFinal(status));
+        }
         let head = ResponseHead {
-            status: StatusCode::from_u16(r.u16()?).map_err(|_| Malformed::NotHttp("status"))?,
+            status,
             is_fault: match r.take(1)? {
                 [0] => false,
                 [1] => true,

@@ -136,6 +136,19 @@ async fn a_request_over_the_limit_is_refused_whether_it_says_so_or_not() {
 }
 
 #[tokio::test]
+async fn a_status_that_only_announces_a_reply_is_none() {
+    let bench = Bench::new();
+    bench.deploy_fn(FunctionSpec::new("hello"), |_, _| async {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        Ok(response)
+    });
+    let refused = error(bench.send("hello").await).await;
+    assert_eq!(refused.kind, ErrorKind::BadReply);
+    insta::assert_snapshot!(refused.message, @"function `hello` replied 101, which is no reply yet: 200 to 999 are");
+}
+
+#[tokio::test]
 async fn a_reply_over_the_limit_is_an_error() {
     let bench = Bench::new();
     let spec = FunctionSpec { max_reply_bytes: 4, ..FunctionSpec::new("hello") };

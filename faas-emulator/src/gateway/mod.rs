@@ -29,8 +29,8 @@ use faas_core::{
     clock::SharedClock,
     delivery::Courier,
     invocation::{
-        BoxError, ErrorKind, Failure, Invocation, InvocationError, Record, Reply, ReplyBody as CoreBody,
-        RequestBody, Tally,
+        BoxError, End, ErrorKind, Failure, Invocation, InvocationError, Piece, Record, Reply,
+        ReplyBody as CoreBody, RequestBody, Tally,
     },
     rate::{RateLayer, SharedRates},
     recursion,
@@ -206,6 +206,9 @@ impl Gateway {
             Some(guards) => guards.clone().call(invocation).await,
         };
         match ended {
+            Ok(reply) if has_no_body(reply.response.status()) => {
+                Box::pin(self.respond_without_body(reply, &endpoint)).await
+            }
             Ok(reply) => self.respond(reply, &endpoint),
             Err(failure) => self.refusal(&failure),
         }
@@ -241,8 +244,28 @@ impl Gateway {
         Response::from_parts(parts, body)
     }
 
+    /// What the function writes all the same is dropped, and its end waited for: with no body there is no other place
+    /// for what is known then than the head.
+    async fn respond_without_body(&self, mut reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {
+        if let CoreBody::Stream(pieces) = reply.response.body_mut() {
+            while let Some(piece) = pieces.recv().await {
+                if let Piece::End(record) = piece {
+                    reply.record = record;
+                }
+            }
+        }
+        if let End::Failed(error) = &reply.record.end {
+            return self.refuse(error, &reply.record);
+        }
+        *reply.response.body_mut() = CoreBody::Whole(Bytes::new());
+        self.respond(reply, endpoint)
+    }
+
     fn refusal(&self, failure: &Failure) -> Response<ReplyBody> {
-        let (error, record) = (failure.error(), failure.record());
+        self.refuse(failure.error(), failure.record())
+    }
+
+    fn refuse(&self, error: &InvocationError, record: &Record) -> Response<ReplyBody> {
         let mut response = self.speaks.response(error, &record.id).map(|body| ReplyBody::Whole(body.into()));
         let map = response.headers_mut();
         map.insert(headers::ERROR, HeaderValue::from_static(error.kind.as_str()));
@@ -258,6 +281,11 @@ impl Gateway {
         headers::ended(map, record, &self.meter.charge_of(record), None);
         response
     }
+}
+
+/// Whether a reply of this status ends with its head. HTTP/1.1 drops a body of some of them, HTTP/2 of none.
+fn has_no_body(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn json(data: &impl serde::Serialize) -> Response<ReplyBody> {

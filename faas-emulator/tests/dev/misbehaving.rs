@@ -3,6 +3,10 @@
 
 use std::{fmt::Write as _, path::Path, process::Command};
 
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::support::{Connection, Dev, block_on, faas, repository};
@@ -28,6 +32,37 @@ const ENDLESS: &str = r#"(module
   (func (export "faas_v1_init") (result i32) (i32.const 0))
   (func (export "faas_v1_poll") (param i32) (result i32) (loop $l (br $l)) (i32.const 1))
   (func (export "faas_v1_cancel") (param i32)))"#;
+
+/// One that replies with a status, and then with a body: half of it at once, half a moment later.
+fn replies(name: &str, status: u16) -> String {
+    let [low, high] = status.to_le_bytes();
+    format!(
+        r#"(module
+  (@custom "faas.manifest" "{{\"abi\":1,\"name\":\"{name}\",\"handler\":\"{name}\",\"kind\":\"http\"}}\n")
+  (import "faas_v1" "response_head" (func $response_head (param i32 i32 i32) (result i32)))
+  (import "faas_v1" "body_write" (func $body_write (param i32 i32 i32) (result i32)))
+  (import "faas_v1" "op_begin" (func $op_begin (param i32 i32 i32 i32) (result i32)))
+  (import "faas_v1" "op_take" (func $op_take (param i32 i32 i32) (result i32)))
+  (import "faas_v1" "op_close" (func $op_close (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\{low:02x}\{high:02x}\00\00\00\00\00")
+  (data (i32.const 16) "hello\00\00\00\40\42\0f\00\00\00\00\00")
+  (global $sleep (mut i32) (i32.const 0))
+  (func (export "faas_v1_init") (result i32) (i32.const 0))
+  (func (export "faas_v1_poll") (param $call i32) (result i32)
+    (if (i32.eqz (global.get $sleep)) (then
+      (drop (call $response_head (local.get $call) (i32.const 0) (i32.const 7)))
+      (drop (call $body_write (local.get $call) (i32.const 16) (i32.const 5)))
+      (global.set $sleep (call $op_begin (local.get $call) (i32.const 1) (i32.const 24) (i32.const 8)))))
+    (if (i32.eq (call $op_take (global.get $sleep) (i32.const 0) (i32.const 0)) (i32.const -1))
+      (then (return (i32.const 0))))
+    (call $op_close (global.get $sleep))
+    (global.set $sleep (i32.const 0))
+    (drop (call $body_write (local.get $call) (i32.const 16) (i32.const 5)))
+    (i32.const 1))
+  (func (export "faas_v1_cancel") (param i32)))"#
+    )
+}
 
 /// The compiled guests of faas-core's tests, and those above, in one folder.
 fn guests() -> tempfile::TempDir {
@@ -121,6 +156,54 @@ fn a_guest_that_spins_does_not_hold_up_the_others() {
         }
         assert!(!spins.iter().any(JoinHandle::is_finished), "ten replies while eight guests spin");
     });
+}
+
+#[test]
+fn statuses_that_announce_or_forbid_a_body_break_no_client() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for status in [100, 101, 103, 200, 204, 205, 304] {
+        let name = format!("s{status}");
+        let wasm = wat::parse_str(replies(&name, status)).expect("a module");
+        std::fs::write(dir.path().join(format!("{name}.wasm")), wasm).expect("written");
+    }
+    let dev = Dev::serve(dir.path(), &["--no-watch", "--errors", "own"]);
+    block_on(async {
+        let stream = tokio::net::TcpStream::connect(dev.addr).await.expect("it listens");
+        let (mut h2, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .expect("h2c");
+        tokio::spawn(connection);
+        // one connection: a reply that left it in disorder would break the next
+        let mut h1 = Connection::open(dev.addr).await;
+        for (path, status, error, body) in [
+            ("/s100", 502, "bad_reply", None),
+            ("/s101", 502, "bad_reply", None),
+            ("/s103", 502, "bad_reply", None),
+            ("/s204", 204, "", Some("")),
+            ("/s205", 205, "", Some("")),
+            ("/s304", 304, "", Some("")),
+            ("/s200", 200, "", Some("hellohello")),
+        ] {
+            let over_h1 = h1.get(path).await.expect("a reply");
+            let request =
+                Request::get(format!("http://{}{path}", dev.addr)).body(Full::<bytes::Bytes>::default());
+            let over_h2 = h2.send_request(request.expect("a request")).await.expect("a reply");
+            let (head, rest) = over_h2.into_parts();
+            let text = rest.collect().await.expect("a body").to_bytes();
+            assert_eq!((over_h1.status.as_u16(), head.status.as_u16()), (status, status), "{path}");
+            assert_eq!(over_h1.header("faas-error"), error, "{path}");
+            if let Some(body) = body {
+                assert_eq!((over_h1.text.as_str(), &text[..]), (body, body.as_bytes()), "{path}");
+            }
+            if body == Some("") {
+                assert!(head.headers.contains_key("faas-billed-ms"), "{path}: {:?}", head.headers);
+                let told = dev.event_where("invocation", |told| told["status"] == status);
+                assert_eq!((&told["error"], &told["bytes_out"]), (&Value::Null, &10.into()), "{told}");
+            }
+        }
+    });
+    dev.stop();
 }
 
 #[test]

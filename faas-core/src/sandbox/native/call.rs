@@ -62,6 +62,12 @@ pub(super) async fn run(
             let message = format!("function `{}` failed without a reply: {error}", spec.name);
             return Err(call.fail(InvocationError::new(ErrorKind::NoReply, message)));
         }
+        Some(Ok(Ok(response))) if response.status().is_informational() => {
+            let status = response.status().as_u16();
+            let message =
+                format!("function `{}` replied {status}, which is no reply yet: 200 to 999 are", spec.name);
+            return Err(call.fail(InvocationError::new(ErrorKind::BadReply, message)));
+        }
         Some(Ok(Ok(response))) => response,
     };
 

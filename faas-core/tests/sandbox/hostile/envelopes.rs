@@ -44,6 +44,9 @@ async fn heads_that_are_none_are_told_apart() {
         head(200, 0, 1, &[(b"", b"")]),
         head(200, 0, 1, &[(b"x y", b"")]),
         head(99, 0, 0, &[]),
+        head(100, 0, 0, &[]),
+        head(101, 0, 0, &[]),
+        head(199, 0, 0, &[]),
         head(1000, 0, 0, &[]),
         head(200, 7, 0, &[]),
         Vec::new(),
@@ -66,6 +69,9 @@ async fn heads_that_are_none_are_told_apart() {
     the function's reply head is malformed: its header name is not valid HTTP
     the function's reply head is malformed: its header name is not valid HTTP
     the function's reply head is malformed: its status is not valid HTTP
+    the function's reply head is malformed: its status is 100, which is no reply yet: 200 to 999 are
+    the function's reply head is malformed: its status is 101, which is no reply yet: 200 to 999 are
+    the function's reply head is malformed: its status is 199, which is no reply yet: 200 to 999 are
     the function's reply head is malformed: its status is not valid HTTP
     the function's reply head is malformed: its fault byte is not valid HTTP
     the function's reply head is malformed: it ends too early
