@@ -25,6 +25,56 @@ async fn what_is_no_module_says_why() {
 }
 
 #[tokio::test]
+async fn an_import_of_another_type_is_told_when_the_module_is_loaded() {
+    let said = async |module: &str, import: &str, ty: &str| {
+        let wat = format!(
+            r#"(module (import "{module}" "{import}" {ty})
+              (@custom "faas.manifest" "{{\"abi\":1,\"name\":\"f\",\"handler\":\"f\",\"kind\":\"http\"}}\n")
+              (memory (export "memory") 1)
+              (func (export "faas_v1_init") (result i32) (i32.const 0))
+              (func (export "faas_v1_poll") (param i32) (result i32) (i32.const 1))
+              (func (export "faas_v1_cancel") (param i32)))"#
+        );
+        Host::new().runtime.load(&wat::parse_str(wat).expect("valid WAT"), Tier::Fast).map(|_| ())
+    };
+    let (ours, wasi) = ("faas_v1", "wasi_snapshot_preview1");
+    let refused = [
+        (ours, "log", "(global i32)"),
+        (ours, "log", "(table 1 funcref)"),
+        (ours, "log", "(func (result i64))"),
+        (ours, "body_read", "(func (param i32 i32 i64) (result i32))"),
+        (wasi, "fd_write", "(func (result i64))"),
+        (wasi, "fd_seek", "(func (param i32 i32 i32 i32) (result i32))"),
+        (wasi, "proc_exit", "(func (param i32) (result i32))"),
+        (wasi, "path_open", "(global i32)"),
+        (wasi, "path_open", "(func (result i64))"),
+        (wasi, "path_open", "(func (param i32))"),
+        (wasi, "path_open", "(func (result i32 i32))"),
+    ];
+    let mut words = Vec::new();
+    for (module, import, ty) in refused {
+        words.push(said(module, import, ty).await.expect_err(ty).to_string());
+    }
+    insta::assert_snapshot!(words.join("\n"), @r"
+    it imports `faas_v1.log` with another type than it has: it is a function (i32, i32, i32) (was it built for wasm32-wasip1?)
+    it imports `faas_v1.log` with another type than it has: it is a function (i32, i32, i32) (was it built for wasm32-wasip1?)
+    it imports `faas_v1.log` with another type than it has: it is a function (i32, i32, i32) (was it built for wasm32-wasip1?)
+    it imports `faas_v1.body_read` with another type than it has: it is a function (i32, i32, i32) -> i32 (was it built for wasm32-wasip1?)
+    it imports `wasi_snapshot_preview1.fd_write` with another type than it has: it is a function (i32, i32, i32, i32) -> i32 (was it built for wasm32-wasip1?)
+    it imports `wasi_snapshot_preview1.fd_seek` with another type than it has: it is a function (i32, i64, i32, i32) -> i32 (was it built for wasm32-wasip1?)
+    it imports `wasi_snapshot_preview1.proc_exit` with another type than it has: it is a function (i32) (was it built for wasm32-wasip1?)
+    it imports `wasi_snapshot_preview1.path_open` with another type than it has: it is a function with the result i32 (was it built for wasm32-wasip1?)
+    it imports `wasi_snapshot_preview1.path_open` with another type than it has: it is a function with the result i32 (was it built for wasm32-wasip1?)
+    it imports `wasi_snapshot_preview1.path_open` with another type than it has: it is a function with the result i32 (was it built for wasm32-wasip1?)
+    it imports `wasi_snapshot_preview1.path_open` with another type than it has: it is a function with the result i32 (was it built for wasm32-wasip1?)
+    ");
+    said(ours, "log", "(func (param i32 i32 i32))").await.expect("it is");
+    said(wasi, "path_open", "(func (param f64 i64) (result i32))")
+        .await
+        .expect("answers that it is not there");
+}
+
+#[tokio::test]
 async fn a_memory_over_the_limit_is_told_at_the_start() {
     let big = hello().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1000)");
     let error = Host::new().run(&big, spec()).await.expect_err("needs too much");

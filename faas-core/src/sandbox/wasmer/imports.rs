@@ -1,6 +1,6 @@
 //! The imports of module `faas_v1`: each translates pointers to slices and asks [`super::calls`].
 
-use wasmer::{Exports, Function, FunctionEnv, FunctionEnvMut, StoreMut};
+use wasmer::{Exports, Function, FunctionEnv, FunctionEnvMut, FunctionType, StoreMut, Type};
 
 use super::state::{GuestFault, GuestState, MAX_COPY_BYTES, read, with_writer};
 use crate::{
@@ -10,20 +10,20 @@ use crate::{
 
 type Env<'a> = FunctionEnvMut<'a, GuestState>;
 
-/// Whether `name` is an import of this ABI.
-pub(super) fn is_offered(name: &str) -> bool {
-    [
-        import::REQUEST_HEAD,
-        import::BODY_READ,
-        import::RESPONSE_HEAD,
-        import::BODY_WRITE,
-        import::WAKE,
-        import::OP_BEGIN,
-        import::OP_TAKE,
-        import::OP_CLOSE,
-        import::LOG,
-    ]
-    .contains(&name)
+/// The type of the import of this ABI that has this name. All parameters and results are `i32`.
+pub(super) fn type_of(name: &str) -> Option<FunctionType> {
+    let (params, results) = match name {
+        import::REQUEST_HEAD
+        | import::BODY_READ
+        | import::RESPONSE_HEAD
+        | import::BODY_WRITE
+        | import::OP_TAKE => (3, 1),
+        import::OP_BEGIN => (4, 1),
+        import::WAKE | import::OP_CLOSE => (1, 0),
+        import::LOG => (3, 0),
+        _ => return None,
+    };
+    Some(FunctionType::new(vec![Type::I32; params], vec![Type::I32; results]))
 }
 
 /// All of them, for one instance.

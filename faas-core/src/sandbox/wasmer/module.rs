@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use wasmer::{ExternType, Type};
+use wasmer::{ExternType, FunctionType, Type};
 
 use super::{
     cache,
@@ -48,6 +48,15 @@ pub enum ModuleError {
         /// The import's name.
         name: String,
     },
+    /// It imports something that is offered, as something else than it is.
+    ImportType {
+        /// The import's module.
+        module: String,
+        /// The import's name.
+        name: String,
+        /// What it is.
+        wanted: String,
+    },
 }
 
 impl fmt::Display for ModuleError {
@@ -67,6 +76,11 @@ impl fmt::Display for ModuleError {
                 "it imports `{module}.{name}`, which is not offered: only `{}` and `wasi_snapshot_preview1` are \
                  (was it built for wasm32-wasip1?)",
                 abi::IMPORT_MODULE
+            ),
+            ModuleError::ImportType { module, name, wanted } => write!(
+                f,
+                "it imports `{module}.{name}` with another type than it has: it is {wanted} (was it built for \
+                 wasm32-wasip1?)"
             ),
         }
     }
@@ -211,14 +225,36 @@ fn check(module: &wasmer::Module) -> Result<Vec<manifest::Entry>, ModuleError> {
         }
     }
     for import in module.imports() {
-        let known = match import.module() {
-            abi::IMPORT_MODULE => super::imports::is_offered(import.name()),
-            super::wasi::MODULE => matches!(import.ty(), ExternType::Function(_)),
+        let (module, name) = (import.module().to_owned(), import.name().to_owned());
+        let wanted = match import.module() {
+            abi::IMPORT_MODULE => match super::imports::type_of(&name) {
+                Some(wanted) => Some(wanted),
+                None => return Err(ModuleError::Import { module, name }),
+            },
+            super::wasi::MODULE => super::wasi::type_of(&name),
+            _ => return Err(ModuleError::Import { module, name }),
+        };
+        let fits = match (import.ty(), &wanted) {
+            (ExternType::Function(ty), Some(wanted)) => ty == wanted,
+            // what is not offered answers with an error number
+            (ExternType::Function(ty), None) => ty.results() == [Type::I32],
             _ => false,
         };
-        if !known {
-            return Err(ModuleError::Import { module: import.module().into(), name: import.name().into() });
+        if !fits {
+            let wanted =
+                wanted.map_or_else(|| "a function with the result i32".to_owned(), |ty| in_words(&ty));
+            return Err(ModuleError::ImportType { module, name, wanted });
         }
     }
     Ok(functions)
+}
+
+/// `a function (i32, i64) -> i32`.
+fn in_words(ty: &FunctionType) -> String {
+    let list =
+        |types: &[Type]| types.iter().map(|ty| ty.to_string().to_lowercase()).collect::<Vec<_>>().join(", ");
+    match ty.results() {
+        [] => format!("a function ({})", list(ty.params())),
+        results => format!("a function ({}) -> {}", list(ty.params()), list(results)),
+    }
 }
