@@ -27,6 +27,7 @@
 //!                                              budget      caps in dollars     rate    how often
 //!                                              limits      who comes near one  knock   who may come
 //!                                              delivery    events, retried     schedule  cron
+//!                                              printable   text of strangers
 //!                                              testing     functions in virtual time (feature `testing`)
 //!                            abi: the contract between the halves
 //! ```
@@ -67,6 +68,8 @@ pub mod limits;
 pub mod policy;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod pool;
+#[cfg(all(feature = "host", not(target_family = "wasm")))]
+pub mod printable;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]
 pub mod profile;
 #[cfg(all(feature = "host", not(target_family = "wasm")))]

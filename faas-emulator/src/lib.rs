@@ -45,7 +45,9 @@ pub fn main() -> ExitCode {
             use std::io::Write as _;
             let style = anstyle::AnsiColor::Red.on_default().bold();
             // with standard error closed there is nobody to tell
-            let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {error}");
+            let words = error.to_string();
+            let words = faas_core::printable::on_lines(&words);
+            let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {words}");
             ExitCode::from(error.exit_code())
         }
     }

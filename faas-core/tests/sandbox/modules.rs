@@ -75,6 +75,13 @@ async fn an_import_of_another_type_is_told_when_the_module_is_loaded() {
 }
 
 #[tokio::test]
+async fn names_in_a_module_cannot_drive_a_terminal() {
+    let name = r"\1b[2J\1b]0;owned\07\0d\0aerror: forged \c2\9b1m \e2\80\ae";
+    let wasm = wat::parse_str(hello().replace("\"op_close\"", &format!("\"{name}\""))).expect("valid WAT");
+    insta::assert_snapshot!(message(&wasm).await, @r"it imports `faas_v1.\u{1b}[2J\u{1b}]0;owned\u{7}\r\nerror: forged \u{9b}1m \u{202e}`, which is not offered: only `faas_v1` and `wasi_snapshot_preview1` are (was it built for wasm32-wasip1?)");
+}
+
+#[tokio::test]
 async fn a_memory_over_the_limit_is_told_at_the_start() {
     let big = hello().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1000)");
     let error = Host::new().run(&big, spec()).await.expect_err("needs too much");

@@ -7,10 +7,12 @@ use std::{io::Write as _, path::PathBuf};
 use faas_core::{
     clock::{SharedClock, SystemClock, Time},
     delivery::{Change, Journal as _, Listed, Status},
+    printable::on_lines,
 };
 use http::{Method, StatusCode};
 
 use crate::{
+    console,
     error::Error,
     events::{
         journal::{BREATH, Closed, FileJournal, PATIENCE},
@@ -58,11 +60,11 @@ pub async fn run(options: Options) -> Result<(), Error> {
     source.close().await;
     let text = if options.json {
         // plain data of strings and numbers is JSON
-        let mut json = serde_json::to_string(&lines).unwrap_or_default();
+        let mut json = console::json::safe(&serde_json::to_string(&lines).unwrap_or_default());
         json.push('\n');
         json
     } else {
-        text(&lines, now)
+        on_lines(&text(&lines, now)).into_owned()
     };
     std::io::stdout()
         .write_all(text.as_bytes())

@@ -3,12 +3,13 @@
 use std::{io::Write as _, path::PathBuf};
 
 use faas_core::{
-    abi::manifest::Entry, invocation::FunctionSpec, profile::Unsupported, sandbox::wasmer::Tier,
+    abi::manifest::Entry, invocation::FunctionSpec, printable::on_lines, profile::Unsupported,
+    sandbox::wasmer::Tier,
 };
 use serde_json::json;
 
 use crate::{
-    console::{Format, event::Event},
+    console::{self, Format, event::Event},
     error::Error,
     host::{Host, Setup},
     reload::{load::LoadError, project},
@@ -87,7 +88,7 @@ fn as_text(functions: &[(FunctionSpec, Entry)]) -> String {
             row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
-    rows.iter().map(line).collect()
+    on_lines(&rows.iter().map(line).collect::<String>()).into_owned()
 }
 
 fn as_json(functions: &[(FunctionSpec, Entry)]) -> String {
@@ -109,5 +110,5 @@ fn as_json(functions: &[(FunctionSpec, Entry)]) -> String {
             })
         })
         .collect();
-    format!("{}\n", serde_json::Value::from(list))
+    format!("{}\n", console::json::safe(&serde_json::Value::from(list).to_string()))
 }

@@ -3,11 +3,12 @@
 //! Names and units are part of the interface: fields are added, never renamed. Durations are milliseconds, dollars
 //! are strings, because they are exact.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use faas_core::{
     delivery::{Progress, What},
     invocation::{End, Origin, Start},
+    printable::is_harmless,
     schedule::rfc3339,
     transition::StopReason,
 };
@@ -17,9 +18,19 @@ use super::event::{Event, Served};
 
 /// The event as one line with its newline.
 pub fn render(event: &Event) -> String {
-    let mut line = value(event).to_string();
+    let mut line = safe(&value(event).to_string());
     line.push('\n');
     line
+}
+
+/// JSON that may be shown by a terminal: strings hold nothing that drives one. (JSON escapes only controls below U+0020.)
+pub(crate) fn safe(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // beyond U+FFFF there is none
+        if is_harmless(c) { out.push(c) } else { _ = write!(out, "\\u{:04x}", u32::from(c)) }
+    }
+    out
 }
 
 fn value(event: &Event) -> Value {
@@ -248,6 +259,15 @@ mod tests {
         assert_eq!(lines.lines().count(), events.len());
         let own_pid = format!("\"pid\":{}", std::process::id());
         insta::assert_snapshot!(lines.replace(&own_pid, "\"pid\":1"));
+    }
+
+    #[test]
+    fn strings_of_strangers_come_through_and_drive_no_terminal() {
+        let text = "\u{1b}[2J\u{7f}\u{9b}1m\u{202e}\r\n é";
+        let line = render(&log("id", text));
+        assert!(line.trim_end().chars().all(is_harmless), "{line:?}");
+        let read: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(read["text"], text);
     }
 
     #[test]

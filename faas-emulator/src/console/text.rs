@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use faas_core::{
     delivery::{Cause, Progress, Span, What},
     invocation::{End, Injected, Start},
+    printable::{self, on_one_line},
     schedule::rfc3339,
     transition::{LogLevel, LogLine},
 };
@@ -35,7 +36,7 @@ impl Text {
         let mut out = String::new();
         // writing to a String cannot fail
         let _ = self.write(&mut out, event);
-        out
+        only_colours(out)
     }
 
     fn write(&mut self, out: &mut String, event: &Event) -> std::fmt::Result {
@@ -76,7 +77,9 @@ impl Text {
             Event::StartingAhead { .. } | Event::KnockIgnored { .. } => Ok(()),
             Event::Started { .. } | Event::Stopped { .. } => Ok(()),
             Event::Invocation(invoked) => self.invocation(out, invoked),
-            Event::Provider(lines) => lines.iter().try_for_each(|line| writeln!(out, "{}", printable(line))),
+            Event::Provider(lines) => {
+                lines.iter().try_for_each(|line| writeln!(out, "{}", on_one_line(line)))
+            }
             Event::Many(many) => self.many(out, many),
             Event::Log(line) => self.log(out, line),
             Event::Delivery(progress) => self.delivery(out, progress),
@@ -151,10 +154,10 @@ impl Text {
         if let End::Failed(error) = &record.end {
             let tag = Tag { width, function: &record.function, id: &record.id };
             for line in error.message.lines() {
-                writeln!(out, "{tag}{BAD}{}{BAD:#}", printable(line))?;
+                writeln!(out, "{tag}{BAD}{}{BAD:#}", on_one_line(line))?;
             }
             for frame in &error.backtrace {
-                writeln!(out, "{tag}  {DIM}at{DIM:#} {}", printable(frame))?;
+                writeln!(out, "{tag}  {DIM}at{DIM:#} {}", on_one_line(frame))?;
             }
         }
         Ok(())
@@ -194,15 +197,15 @@ impl Text {
                 out,
                 "{tag}{WARN}again in {}{WARN:#} after attempt {attempt}: {}",
                 Span(*wait),
-                printable(because)
+                on_one_line(because)
             ),
             What::Dead { because } => writeln!(
                 out,
                 "{tag}{BAD}dead letter{BAD:#}: {}; `faas events --redrive` puts it back",
-                printable(because)
+                on_one_line(because)
             ),
             What::PutBack => writeln!(out, "{tag}{DIM}put back, to be delivered{DIM:#}"),
-            What::JournalFailed { because } => writeln!(out, "{tag}{BAD}{}{BAD:#}", printable(because)),
+            What::JournalFailed { because } => writeln!(out, "{tag}{BAD}{}{BAD:#}", on_one_line(because)),
             What::ThrownAway => {
                 writeln!(
                     out,
@@ -227,9 +230,9 @@ impl Text {
             LogLevel::Host => (DIM, "faas: "),
         };
         if level.is_empty() {
-            writeln!(out, "{tag}{style}{}{style:#}", printable(&line.text))
+            writeln!(out, "{tag}{style}{}{style:#}", on_one_line(&line.text))
         } else {
-            writeln!(out, "{tag}{style}{level}{style:#}{}", printable(&line.text))
+            writeln!(out, "{tag}{style}{level}{style:#}{}", on_one_line(&line.text))
         }
     }
 }
@@ -331,15 +334,24 @@ pub(crate) fn dollars(usd: &Decimal) -> String {
     format!("${usd:.9}")
 }
 
-/// A guest's text with its control characters made visible: what it writes must not drive the terminal.
-fn printable(text: &str) -> String {
-    let is_harmless = |c: char| c == '\t' || !c.is_control();
-    if text.chars().all(is_harmless) {
-        return text.to_owned();
+/// Lines with nothing in them that drives a terminal but the colours of ours and the compiler's: no event is trusted to
+/// be made of harmless text alone.
+fn only_colours(text: String) -> String {
+    let is_harmless = |c: char| matches!(c, '\n' | '\t' | '\x1b') || printable::is_harmless(c);
+    let begins_colour = |rest: &str| {
+        let parameters = |c: char| c.is_ascii_digit() || c == ';';
+        rest.strip_prefix('[').is_some_and(|rest| rest.trim_start_matches(parameters).starts_with('m'))
+    };
+    let is_colour = |(at, _): (usize, &str)| begins_colour(&text[at + 1..]);
+    if text.chars().all(is_harmless) && text.match_indices('\x1b').all(is_colour) {
+        return text;
     }
-    text.chars()
-        .map(|c| if is_harmless(c) { c.to_string() } else { c.escape_default().to_string() })
-        .collect()
+    let mut out = String::with_capacity(text.len() + 16);
+    for (at, c) in text.char_indices() {
+        let stays = if c == '\x1b' { begins_colour(&text[at + 1..]) } else { is_harmless(c) };
+        if stays { out.push(c) } else { out.extend(c.escape_default()) }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -396,6 +408,23 @@ mod tests {
         let mut slow = invoked();
         slow.record.usage.injected = injected();
         insta::assert_snapshot!(plain(&mut Text::default(), &Event::Invocation(Box::new(slow))), @"  hello  cold  200          1.52 ms  billed     2 ms    1.1 MiB  $0.000000408 so far  injected 448.00 ms of start, 119.70 ms of CPU share");
+    }
+
+    #[test]
+    fn no_event_does_more_to_the_terminal_than_colour_it() {
+        let words = "\u{1b}[1;31mred\u{1b}[0m\n\u{1b}[2J\u{1b}]0;owned\u{7}\r\u{9b}2J\u{202e}";
+        let mut text = Text::default();
+        insta::assert_snapshot!(
+            text.render(&Event::Progress(words.into())).replace('\u{1b}', "ESC"),
+            @r"
+        ESC[1;31mredESC[0m
+        \u{1b}[2J\u{1b}]0;owned\u{7}\r\u{9b}2J\u{202e}
+        "
+        );
+        let mut served = served();
+        served[0].route = "/\u{1b}[2J".into();
+        let built = Event::Built { functions: served, cargo: None, ours: Duration::ZERO };
+        assert!(plain(&mut text, &built).contains(r"/\u{1b}[2J"));
     }
 
     #[test]

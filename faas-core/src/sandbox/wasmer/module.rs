@@ -10,7 +10,10 @@ use super::{
     memory::restorable::{self, Keeps},
     names,
 };
-use crate::abi::{self, manifest};
+use crate::{
+    abi::{self, manifest},
+    printable,
+};
 
 /// Globals that a module may have. Each is some hundred bytes of the host's memory in every instance, which no memory
 /// limit counts. Modules that rustc makes have three.
@@ -59,9 +62,19 @@ pub enum ModuleError {
     },
 }
 
+/// On one line, whatever the module has in its names.
 impl fmt::Display for ModuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        f.write_str(&printable::on_one_line(&format!("{}", Words(self))))
+    }
+}
+
+/// An error's words, with names as the module has them.
+struct Words<'a>(&'a ModuleError);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             ModuleError::NotWasm(why) => {
                 write!(f, "it is not a wasm module that can run here: {why}")
             }
