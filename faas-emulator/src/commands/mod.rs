@@ -14,7 +14,7 @@ pub mod simulate;
 pub mod trust;
 pub mod tune;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -84,6 +84,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
     }
 }
 
+/// How long a process whose command has ended waits for what still compiles. Nearly all modules take less.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
 /// Runs a command. One worker a core, two at least, and one that the sandbox keeps for when guests hold all others.
 fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -94,8 +97,8 @@ fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Err
         .build()
         .map_err(|why| Error::failed(format!("the operating system refuses threads: {why}")))?;
     let result = runtime.block_on(command);
-    // whatever still compiles or computes on a thread of its own ends with the process
-    runtime.shutdown_background();
+    // what computes on a thread of its own ends with the process, but a compiler that is not done when the process exits panics
+    runtime.shutdown_timeout(LAST_WORK);
     result
 }
 

@@ -125,7 +125,8 @@ impl Loader {
             .into_iter()
             .map(|path| tokio::spawn(read(self.runtime.clone(), path, tier, ahead.clone())))
             .collect();
-        let (mut modules, mut without) = (Vec::new(), Vec::new());
+        let (mut modules, mut without, mut refused) = (Vec::new(), Vec::new(), None);
+        // all of them, also when one is refused: the process may end then, and a compiler amid its work would panic
         for compiling in compiling {
             match compiling.await.map_err(|why| Error::failed(format!("compiling a module failed: {why}")))? {
                 Ok(module) => modules.push(module),
@@ -134,11 +135,12 @@ impl Loader {
                     without.push(path)
                 }
                 Err(Unusable { path, error }) => {
-                    return Err(
-                        Error::bad_input(format!("{} cannot be served: {error}", path.display())).into()
-                    );
+                    refused.get_or_insert_with(|| format!("{} cannot be served: {error}", path.display()));
                 }
             }
+        }
+        if let Some(refused) = refused {
+            return Err(Error::bad_input(refused).into());
         }
         if modules.is_empty() {
             return Err(self.no_functions(&without).into());

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, path::Path};
 
-use crate::support::{Project, run, says};
+use crate::support::{Project, faas, run, says};
 
 /// What `faas` says of these arguments, without the machine's own paths.
 fn told(args: &[&str], dir: &Path) -> String {
@@ -89,6 +89,33 @@ fn modules_that_cannot_be_served() {
     error: readme.txt is no .wasm file
     Give a crate, a workspace, a folder of .wasm files or one .wasm file.
     ");
+}
+
+#[test]
+fn a_broken_module_among_others_interrupts_no_compiler() {
+    let dir = folder();
+    // so much to compile that all are at it when the broken one is told
+    let line = "(local.set 0 (i32.add (i32.mul (local.get 0) (i32.const 7)) (local.get 0)))";
+    let function = format!("(func (param i32) (result i32) {} (local.get 0))", line.repeat(500));
+    for i in 0..4 {
+        let wat = include_str!("../../../faas-core/tests/guests/wat/hello.wat")
+            .replace("\\\"name\\\":\\\"hello", &format!("\\\"name\\\":\\\"hello{i}"));
+        let last = wat.rfind(')').expect("the module's end");
+        let wat = format!("{}{})", &wat[..last], function.repeat(20));
+        let wasm = wat::parse_str(wat).expect("a module");
+        std::fs::write(dir.path().join(format!("large{i}.wasm")), &wasm).expect("written");
+        std::fs::write(dir.path().join("broken.wasm"), &wasm[..100]).expect("written");
+    }
+    let mut faas = faas();
+    // compiled by nobody yet
+    faas.args(["dev", "--port", "0"]).current_dir(dir.path()).env("FAAS_CACHE_DIR", dir.path().join("cache"));
+    let output = faas.output().expect("the command runs");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("broken.wasm cannot be served") && !stderr.contains("panicked"), "{stderr}");
+    // who is interrupted panics only if it is unlucky, but has nothing to show in any case
+    let cached = std::fs::read_dir(dir.path().join("cache/modules")).expect("a cache");
+    assert_eq!(cached.count(), 4 + 1, "the large ones and the key");
 }
 
 #[test]
