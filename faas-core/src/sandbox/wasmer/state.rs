@@ -21,6 +21,8 @@ use crate::{
 pub(super) enum GuestFault {
     /// It passed a pointer and length that are not in its memory.
     WildPointer(&'static str),
+    /// It called this from its start function, which runs before its memory is known here.
+    TooEarly(&'static str),
     /// It called `proc_exit`.
     Exit(u32),
     /// Its time is up: see the alarm.
@@ -33,6 +35,11 @@ impl std::fmt::Display for GuestFault {
             GuestFault::WildPointer(import) => {
                 write!(f, "the function gave `{import}` a pointer outside its memory")
             }
+            GuestFault::TooEarly(import) => write!(
+                f,
+                "the function called `{import}` in its start function, when the host cannot reach its memory yet: do \
+                 so in `faas_v1_init`"
+            ),
             GuestFault::Exit(code) => write!(f, "the function called exit({code})"),
             GuestFault::Overdue => f.write_str("the function's time is up"),
         }
@@ -87,7 +94,7 @@ pub(super) fn read(
     len: usize,
 ) -> Result<Vec<u8>, GuestFault> {
     let (state, store) = env.data_and_store_mut();
-    let memory = state.memory.as_ref().ok_or(GuestFault::WildPointer(import))?;
+    let memory = state.memory.as_ref().ok_or(GuestFault::TooEarly(import))?;
     let mut bytes = vec![0; len];
     memory.view(&store).read(u64::from(ptr), &mut bytes).map_err(|_| GuestFault::WildPointer(import))?;
     Ok(bytes)
@@ -100,7 +107,7 @@ pub(super) fn with_writer<R>(
     f: impl FnOnce(&mut GuestState, &dyn Fn(u32, &[u8]) -> Result<(), GuestFault>) -> Result<R, GuestFault>,
 ) -> Result<R, GuestFault> {
     let (state, store) = env.data_and_store_mut();
-    let memory = state.memory.clone().ok_or(GuestFault::WildPointer(import))?;
+    let memory = state.memory.clone().ok_or(GuestFault::TooEarly(import))?;
     let view = memory.view(&store);
     f(state, &|ptr, bytes| view.write(u64::from(ptr), bytes).map_err(|_| GuestFault::WildPointer(import)))
 }

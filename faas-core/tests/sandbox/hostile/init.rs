@@ -52,6 +52,30 @@ async fn whatever_goes_wrong_in_init_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_start_function_that_asks_for_what_needs_memory_is_told_where_to_ask() {
+    let host = Host::new();
+    let mut messages = Vec::new();
+    for call in [
+        "(call $log (i32.const 3) (i32.const 16) (i32.const 5))",
+        "(drop (call $fd_write (i32.const 1) (i32.const 64) (i32.const 0) (i32.const 80)))",
+        "(drop (call $random_get (i32.const 64) (i32.const 8)))",
+    ] {
+        let wat = module(&format!(
+            "(func $begin {call}) (start $begin)
+             (func $poll (param $call i32) (result i32) (call $reply (local.get $call)))"
+        ));
+        let error = host.run(&wat, spec()).await.expect_err("too early");
+        assert_eq!(error.kind, ErrorKind::InitFailed);
+        messages.push(error.message);
+    }
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    the function's init failed: the function called `log` in its start function, when the host cannot reach its memory yet: do so in `faas_v1_init`
+    the function's init failed: the function called `fd_write` in its start function, when the host cannot reach its memory yet: do so in `faas_v1_init`
+    the function's init failed: the function called `random_get` in its start function, when the host cannot reach its memory yet: do so in `faas_v1_init`
+    ");
+}
+
+#[tokio::test]
 async fn there_is_no_call_yet_to_answer_or_ask_about() {
     let refused = |call: &str| format!("(if (i32.ne {call} (i32.const -3)) (then unreachable))");
     let code = [
