@@ -134,6 +134,15 @@ pub fn parse(section: &[u8]) -> Result<Vec<Entry>, ManifestError> {
             let why = format!("`{}` is not a name: letters, digits, - and _, 64 at most", entry.name);
             return Err(ManifestError::Line(i + 1, why));
         }
+        let asks_for_none = [
+            ("memory_mib", entry.memory_mib == Some(0)),
+            ("timeout_ms", entry.timeout_ms == Some(0)),
+            ("concurrency", entry.concurrency == Some(0)),
+        ];
+        if let Some((field, _)) = asks_for_none.into_iter().find(|(_, is_zero)| *is_zero) {
+            let why = format!("`{}` has a `{field}` of 0: give it 1 or more, or leave it out", entry.name);
+            return Err(ManifestError::Line(i + 1, why));
+        }
         entries.push(entry);
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -172,5 +181,9 @@ mod tests {
         insta::assert_snapshot!(message(&format!("{HELLO}\n{HELLO}")), @r#"two functions are named `hello`: rename one, or set #[function(name = "…")]"#);
         insta::assert_snapshot!(message("{}"), @"line 1 of its section `faas.manifest` is not a function: missing field `abi` at line 1 column 2");
         insta::assert_snapshot!(message(&HELLO.replace("\"hello\"", "\"a/b\"")), @"line 1 of its section `faas.manifest` is not a function: `a/b` is not a name: letters, digits, - and _, 64 at most");
+        let zero = |field: &str| message(&HELLO.replace("\"memory_mib\":64", &format!("\"{field}\":0")));
+        insta::assert_snapshot!(zero("memory_mib"), @"line 1 of its section `faas.manifest` is not a function: `hello` has a `memory_mib` of 0: give it 1 or more, or leave it out");
+        insta::assert_snapshot!(zero("timeout_ms"), @"line 1 of its section `faas.manifest` is not a function: `hello` has a `timeout_ms` of 0: give it 1 or more, or leave it out");
+        insta::assert_snapshot!(zero("concurrency"), @"line 1 of its section `faas.manifest` is not a function: `hello` has a `concurrency` of 0: give it 1 or more, or leave it out");
     }
 }
