@@ -182,7 +182,7 @@ impl Host {
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
         if let Some(remark) = runtime.cache_remark() {
-            console.say(Event::Notice(remark.to_owned()));
+            console.say(Event::Notice(format!("{remark} (FAAS_CACHE_DIR puts it elsewhere)")));
         }
         let mut rng = fastrand::Rng::new();
         let policy_seed = rng.u64(..);

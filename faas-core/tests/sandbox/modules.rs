@@ -119,6 +119,19 @@ async fn both_tiers_and_a_second_process_run_the_same_module() {
 }
 
 #[tokio::test]
+async fn without_a_cache_that_can_be_used_it_goes_on_and_says_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let taken = dir.path().join("modules");
+    std::fs::write(&taken, "a file").expect("writable");
+    let host = Host::with_config(Config { cache_dir: Some(taken.clone()), ..Config::default() });
+    let remark = host.runtime.cache_remark().expect("it is told");
+    let told = format!("the cache of compiled modules, {}, is not used: ", taken.display());
+    assert!(remark.starts_with(&told), "{remark}");
+    host.run(&hello(), spec()).await.expect("replies");
+    assert_eq!(Host::new().runtime.cache_remark(), None);
+}
+
+#[tokio::test]
 async fn an_init_that_fails_says_so() {
     let with_init = |code: &str| {
         module(&format!(

@@ -61,7 +61,8 @@ impl Cache {
         fs::create_dir_all(dir)?;
         let seen = access(&fs::metadata(dir)?);
         if seen.is_ours && seen.mode != 0o700 {
-            set_mode(dir, 0o700)?;
+            // where it cannot be changed, key and modules vouch for themselves all the same
+            let _ = set_mode(dir, 0o700);
         }
         let found = match seen.why_not_trusted(0o022) {
             Some(why) if is_there(&dir.join(KEY_FILE)) => Err(format!("{why} its folder")),
@@ -85,7 +86,8 @@ impl Cache {
 
     /// The compiled module of that name, if it is there and authentic.
     pub(super) fn get(&self, name: &Name) -> Option<Vec<u8>> {
-        let mut bytes = fs::read(self.path(name)).ok()?;
+        let mut bytes = Vec::new();
+        open_regular(&self.path(name)).ok()?.read_to_end(&mut bytes).ok()?;
         let (mac, code) = bytes.split_first_chunk::<MAC_BYTES>()?;
         // `Hash` compares in constant time
         if self.mac(name, code) != blake3::Hash::from_bytes(*mac) {
@@ -117,7 +119,10 @@ impl Cache {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            if let Ok(meta) = fs::metadata(&path)
+            if is_named_as_ours(&path)
+                && let Ok(meta) = fs::symlink_metadata(&path)
+                && meta.is_file()
+                && access(&meta).is_ours
                 && let Ok(modified) = meta.modified()
             {
                 files.push(Kept { modified, bytes: meta.len(), path });
@@ -156,6 +161,19 @@ fn superfluous(mut files: Vec<Kept>, max_files: usize, max_bytes: u64) -> Vec<Pa
         _ => false,
     });
     files.into_iter().map(|file| file.path).collect()
+}
+
+/// Whether a file may be one that was stored or written aside here: all else in the folder is somebody's who put it there.
+fn is_named_as_ours(path: &Path) -> bool {
+    let is_hex = |text: &str, len| {
+        text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+    };
+    let name = path.file_name().and_then(|name| name.to_str());
+    match name.and_then(|name| name.rsplit_once('.')) {
+        Some((stem, EXTENSION)) => is_hex(stem, 2 * blake3::OUT_LEN),
+        Some((stem, ASIDE_EXTENSION)) => stem.strip_prefix('.').is_some_and(|stem| is_hex(stem, 16)),
+        _ => false,
+    }
 }
 
 fn is_there(path: &Path) -> bool {
@@ -247,6 +265,40 @@ mod tests {
         }
         let files = fs::read_dir(dir.path()).expect("readable").count();
         assert_eq!(files, MAX_FILES + 1, "the modules and the key");
+    }
+
+    #[test]
+    fn what_others_put_into_the_folder_stays() {
+        let (dir, cache) = cache();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let put = |name: &str| {
+            let file = fs::File::create(dir.path().join(name)).expect("writable");
+            file.set_modified(long_ago).expect("ours");
+        };
+        let abandoned = ".0123456789abcdef.tmp";
+        let others = ["important.tmp", "mine.module", ".0123456789abcdeg.tmp", "key.tmp"];
+        others.into_iter().chain([abandoned]).for_each(put);
+        for i in 0..=MAX_FILES {
+            cache.put(&Name::of(&i.to_le_bytes(), "e"), b"code").expect("stored");
+        }
+        assert!(others.iter().all(|name| dir.path().join(name).exists()));
+        assert!(!dir.path().join(abandoned).exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_no_file_is_not_waited_for() {
+        let (dir, cache) = cache();
+        let name = Name::of(b"a", "e");
+        let made = std::process::Command::new("mkfifo").arg(cache.path(&name)).status().expect("runs");
+        assert!(made.success());
+        assert_eq!(cache.get(&name), None);
+        cache.put(&name, b"code").expect("takes its place");
+        assert_eq!(cache.get(&name).as_deref(), Some(&b"code"[..]));
+        let real = dir.path().join("elsewhere");
+        fs::rename(cache.path(&name), &real).expect("moved");
+        std::os::unix::fs::symlink(&real, cache.path(&name)).expect("a link");
+        assert_eq!(cache.get(&name), None, "a link");
     }
 
     #[test]

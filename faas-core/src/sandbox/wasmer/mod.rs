@@ -107,8 +107,6 @@ pub enum Starts {
 /// Why a [`Runtime`] cannot be made.
 #[derive(Debug)]
 pub enum RuntimeError {
-    /// The cache's folder cannot be used.
-    Cache(PathBuf, std::io::Error),
     /// The operating system refused a thread or randomness.
     System(std::io::Error),
 }
@@ -116,9 +114,6 @@ pub enum RuntimeError {
 impl fmt::Display for RuntimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RuntimeError::Cache(dir, why) => {
-                write!(f, "the cache of compiled modules, {}, cannot be used: {why}", dir.display())
-            }
             RuntimeError::System(why) => write!(f, "the sandbox cannot start: {why}"),
         }
     }
@@ -127,7 +122,7 @@ impl fmt::Display for RuntimeError {
 impl std::error::Error for RuntimeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            RuntimeError::Cache(_, why) | RuntimeError::System(why) => Some(why),
+            RuntimeError::System(why) => Some(why),
         }
     }
 }
@@ -135,6 +130,7 @@ impl std::error::Error for RuntimeError {
 /// What all functions of a host share: cache, watchdog, clock.
 pub struct Runtime {
     cache: Option<cache::Cache>,
+    cache_remark: Option<String>,
     slots: Arc<memory::Slots>,
     watchdog: watchdog::Watchdog,
     inline: placement::InlineSlots,
@@ -155,7 +151,7 @@ impl Runtime {
     /// processors, that one is kept out of service until it is needed: so no quick guest has to give way to another.
     ///
     /// # Errors
-    /// When the cache's folder cannot be used, or the operating system refuses a thread.
+    /// When the operating system refuses a thread. A cache that cannot be used is no error: see [`Runtime::cache_remark`].
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -172,9 +168,16 @@ impl Runtime {
         };
         let workers = Arc::new(workers::Workers::of(handle.clone(), processors));
         let Config { cache_dir, seed, starts, pace, max_compute_threads } = config;
-        let cache = match cache_dir {
-            Some(dir) => Some(cache::Cache::open(&dir).map_err(|why| RuntimeError::Cache(dir, why))?),
-            None => None,
+        let (cache, cache_remark) = match cache_dir.map(|dir| (cache::Cache::open(&dir), dir)) {
+            Some((Ok(cache), _)) => {
+                let remark = cache.remark().map(str::to_owned);
+                (Some(cache), remark)
+            }
+            Some((Err(why), dir)) => {
+                let dir = dir.display();
+                (None, Some(format!("the cache of compiled modules, {dir}, is not used: {why}")))
+            }
+            None => (None, None),
         };
         let seed = match seed {
             Some(seed) => seed,
@@ -186,6 +189,7 @@ impl Runtime {
         };
         Ok(Arc::new(Runtime {
             cache,
+            cache_remark,
             slots: Arc::default(),
             watchdog: watchdog::Watchdog::start(clock.clone(), pace, workers.clone())
                 .map_err(RuntimeError::System)?,
@@ -216,7 +220,7 @@ impl Runtime {
 
     /// What the person who starts it should be told of the cache, if anything.
     pub fn cache_remark(&self) -> Option<&str> {
-        self.cache.as_ref()?.remark()
+        self.cache_remark.as_deref()
     }
 
     /// Each instance has a stream of randomness of its own.
