@@ -35,6 +35,7 @@ fn kind_and_message(error: &RuntimeError, state: &GuestState, spec: &FunctionSpe
         Some(GuestFault::Exit(_)) => {
             return (ErrorKind::Exited, format!("{}: a function returns instead", error.message()));
         }
+        Some(GuestFault::NoAnswer(_)) => return (ErrorKind::BadReply, error.message()),
         Some(_) => return (ErrorKind::Trap, error.message()),
         None => {}
     }

@@ -17,7 +17,7 @@ use super::{
     },
     module::Compiled,
     random::Random,
-    state::{GuestState, Logs},
+    state::{GuestFault, GuestState, Logs},
     wasi,
     watchdog::{Alarm, Bounds, Watchdog},
 };
@@ -237,8 +237,10 @@ impl Guest {
             let _watched = watchdog.enter(bounds, &guest.alarm, &guest.interrupter);
             for _ in 0..SELF_WAKES {
                 guest.calls().begin_poll(number, waker);
-                if guest.poll.call(&mut guest.store, number)? == abi::poll::DONE {
-                    return Ok(Polled::Done);
+                match guest.poll.call(&mut guest.store, number)? {
+                    abi::poll::DONE => return Ok(Polled::Done),
+                    abi::poll::PENDING => {}
+                    other => return Err(RuntimeError::user(Box::new(GuestFault::NoAnswer(other)))),
                 }
                 if !guest.calls().is_woken(number) {
                     return Ok(Polled::Pending);

@@ -23,6 +23,8 @@ pub(super) enum GuestFault {
     WildPointer(&'static str),
     /// It called this from its start function, which runs before its memory is known here.
     TooEarly(&'static str),
+    /// Its `faas_v1_poll` answered this.
+    NoAnswer(i32),
     /// It called `proc_exit`.
     Exit(u32),
     /// Its time is up: see the alarm.
@@ -40,6 +42,12 @@ impl std::fmt::Display for GuestFault {
                 "the function called `{import}` in its start function, when the host cannot reach its memory yet: do \
                  so in `faas_v1_init`"
             ),
+            GuestFault::NoAnswer(code) => {
+                write!(
+                    f,
+                    "`faas_v1_poll` answered {code}: it is 0 when the call waits, and 1 when it has ended"
+                )
+            }
             GuestFault::Exit(code) => write!(f, "the function called exit({code})"),
             GuestFault::Overdue => f.write_str("the function's time is up"),
         }

@@ -123,6 +123,8 @@ async fn a_reply_that_is_none_or_never_comes() {
             "(drop (call $response_head (local.get $call) (i32.const 16) (i32.const 5))) (i32.const 1)",
             ErrorKind::BadReply,
         ),
+        ("(i32.const 2)", ErrorKind::BadReply),
+        ("(drop (call $reply (local.get $call))) (i32.const -1)", ErrorKind::BadReply),
     ];
     let mut messages = Vec::new();
     for (code, kind) in cases {
@@ -136,6 +138,8 @@ async fn a_reply_that_is_none_or_never_comes() {
     the function waits for what cannot happen: no timer, body or operation of it is under way
     the function's reply head is malformed: it ends too early
     the function's reply head is malformed: its status is not valid HTTP
+    `faas_v1_poll` answered 2: it is 0 when the call waits, and 1 when it has ended
+    `faas_v1_poll` answered -1: it is 0 when the call waits, and 1 when it has ended
     ");
 }
 
