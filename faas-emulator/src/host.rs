@@ -23,10 +23,7 @@ use faas_core::{
 use http::HeaderName;
 
 use crate::{
-    console::{
-        Console, Format,
-        event::{Event, Served},
-    },
+    console::{Console, Format, event::Served},
     error::Error,
     gateway::{
         Gateway,
@@ -181,9 +178,6 @@ impl Host {
         let config = Config { cache_dir: paths::module_cache(), starts, ..Config::default() };
         let runtime = Runtime::new(config, clock.clone(), observer.clone())
             .map_err(|why| Error::failed(why.to_string()))?;
-        if let Some(remark) = runtime.cache_remark() {
-            console.say(Event::Notice(format!("{remark} (FAAS_CACHE_DIR puts it elsewhere)")));
-        }
         let mut rng = fastrand::Rng::new();
         let policy_seed = rng.u64(..);
         let keep_alive = match setup.policy {

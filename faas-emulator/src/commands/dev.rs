@@ -176,6 +176,9 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         }
         None => None,
     };
+    if let Some(remark) = host.runtime().cache_remark() {
+        console.say(Event::Notice(format!("{remark} (FAAS_CACHE_DIR puts it elsewhere)")));
+    }
     host.mimics().into_iter().for_each(|told| console.say(Event::Notice(told)));
     host.recorder().into_iter().for_each(|recorder| console.say(Event::Notice(recorder.told())));
     if !addr.ip().is_loopback() {

@@ -207,6 +207,20 @@ fn statuses_that_announce_or_forbid_a_body_break_no_client() {
 }
 
 #[test]
+fn a_cache_that_cannot_be_used_is_told_after_the_address() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("wild.wasm"), wat::parse_str(WILD).expect("a module")).expect("written");
+    let cache = dir.path().join("cache");
+    std::fs::create_dir(&cache).expect("a folder");
+    std::fs::write(cache.join("modules"), "a file").expect("written");
+    // it is asserted there that the address comes first
+    let dev = Dev::start_by(faas().env("FAAS_CACHE_DIR", &cache), dir.path(), &["--no-watch"]);
+    let told = dev.event("notice");
+    assert!(told["text"].as_str().is_some_and(|text| text.contains("modules, is not used: ")), "{told}");
+    dev.event("built");
+}
+
+#[test]
 fn a_panic_shows_where_on_the_console() {
     let guests = guests();
     let dev = Dev::serve(guests.path(), &["--no-watch"]);
