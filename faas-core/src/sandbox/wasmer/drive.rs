@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Pace,
+    calls::Ticket,
     cpu::Timed,
     fault,
     instance::{Event, PendingCall, Step, Used, WasmInstance},
@@ -141,8 +142,8 @@ impl Wake for Wakeup {
 
 struct Driver {
     instance: Arc<WasmInstance>,
-    /// The call's number while the guest holds it.
-    call: Option<u32>,
+    /// The call's, while the guest holds it.
+    call: Option<Ticket>,
     began: Time,
     deadline: Time,
     used: Used,
@@ -208,8 +209,8 @@ impl Driver {
                 instance.begin(guest, call)
             })
         });
-        let number = self.before_deadline(begun).await??;
-        self.call = Some(number);
+        let ticket = self.before_deadline(begun).await??;
+        self.call = Some(ticket);
         Ok(())
     }
 
@@ -301,7 +302,7 @@ impl Driver {
 
     /// One poll of the guest: inline if its function is known to be quick, else on a thread that may be held.
     async fn step(&mut self) -> Result<Step, InvocationError> {
-        let Some(number) = self.call else { return Err(platform("a call was polled after its end")) };
+        let Some(ticket) = self.call else { return Err(platform("a call was polled after its end")) };
         let bounds = self.bounds();
         let function = self.instance.function.clone();
         let waker = Waker::from(self.wakeup.clone());
@@ -310,7 +311,7 @@ impl Driver {
                 None => Poll::Ready(None),
                 Some(_slot) => self
                     .instance
-                    .try_with(cx.waker(), |guest| self.instance.step(guest, number, &waker, bounds))
+                    .try_with(cx.waker(), |guest| self.instance.step(guest, ticket, &waker, bounds))
                     .map(Some),
             });
             if let Some(step) = inline.await {
@@ -321,7 +322,7 @@ impl Driver {
         let timing = timed.clone();
         let step = move || {
             timing.begin();
-            instance.with(|guest| instance.step(guest, number, &waker, bounds))
+            instance.with(|guest| instance.step(guest, ticket, &waker, bounds))
         };
         let mut running = function.runtime.compute.spawn(step);
         let ended = if self.is_computed() {
@@ -410,12 +411,12 @@ impl Driver {
         match self.call.take() {
             None if is_healthy => lease.release(),
             None => drop(lease),
-            Some(number) if self.instance.function.runtime.pace == Pace::Virtual => {
-                if self.instance.cancel(number) && is_healthy {
+            Some(ticket) if self.instance.function.runtime.pace == Pace::Virtual => {
+                if self.instance.cancel(ticket) && is_healthy {
                     lease.release();
                 }
             }
-            Some(number) => {
+            Some(ticket) => {
                 // It may be running at this moment, on another thread, perhaps for long: no thread waits for it. And
                 // cancelling runs the guest's own code, on a thread that may be held.
                 let instance = self.instance.clone();
@@ -423,7 +424,7 @@ impl Driver {
                     poll_fn(|cx| instance.try_with(cx.waker(), |_| ())).await;
                     let function = instance.function.clone();
                     function.runtime.compute.spawn(move || {
-                        if instance.cancel(number) && is_healthy {
+                        if instance.cancel(ticket) && is_healthy {
                             lease.release();
                         }
                     });

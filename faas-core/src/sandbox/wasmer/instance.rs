@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::{
     Function,
-    calls::Call,
+    calls::{Call, Ticket},
     cpu::Stopwatch,
     drive,
     guest::{Guest, Polled},
@@ -125,7 +125,11 @@ impl WasmInstance {
     }
 
     /// Gives the guest a call, and the call its number.
-    pub(super) fn begin(&self, guest: &mut Option<Guest>, call: PendingCall) -> Result<u32, InvocationError> {
+    pub(super) fn begin(
+        &self,
+        guest: &mut Option<Guest>,
+        call: PendingCall,
+    ) -> Result<Ticket, InvocationError> {
         let guest = guest.as_mut().ok_or_else(lost)?;
         let spec = &self.function.spec;
         let (parts, body) = call.request.into_parts();
@@ -141,14 +145,24 @@ impl WasmInstance {
             headers: &parts.headers,
         }
         .encode(&mut head);
-        Ok(guest.calls().insert(Call::new(call.id, head, body, self.function.limits)))
+        let calls = guest.calls();
+        let number = calls.insert(Call::new(call.id, head, body, self.function.limits));
+        calls.ticket(number).ok_or_else(lost)
     }
 
-    /// Polls the call once and looks at what came of it.
-    pub(super) fn step(&self, guest: &mut Option<Guest>, number: u32, waker: &Waker, bounds: Bounds) -> Step {
-        let Some(live) = guest.as_mut() else {
+    /// Polls the call once and looks at what came of it. One that has ended meanwhile, because who drove it was dropped after it
+    /// had asked for this, is not polled: its number may be another's.
+    pub(super) fn step(
+        &self,
+        guest: &mut Option<Guest>,
+        ticket: Ticket,
+        waker: &Waker,
+        bounds: Bounds,
+    ) -> Step {
+        let Some(live) = guest.as_mut().and_then(|live| live.calls().holds(ticket).then_some(live)) else {
             return Step { event: Event::Lost(lost()), used: Used::default() };
         };
+        let number = ticket.number;
         let stopwatch = Stopwatch::start(self.function.runtime.pace);
         let polled = live.poll(number, waker, bounds, &self.function.runtime.watchdog);
         let mut used =
@@ -176,12 +190,15 @@ impl WasmInstance {
         Step { event, used }
     }
 
-    /// Lets the guest forget a call that has not ended. False when that cost the guest its life.
-    pub(super) fn cancel(&self, number: u32) -> bool {
+    /// Lets the guest forget a call, if that has not ended by now. False when it cost the guest its life.
+    pub(super) fn cancel(&self, ticket: Ticket) -> bool {
         let runtime = &self.function.runtime;
         self.with(|guest| {
             let Some(live) = guest else { return false };
-            let survived = live.cancel(number, &runtime.watchdog, &runtime.clock).is_ok();
+            if !live.calls().holds(ticket) {
+                return true;
+            }
+            let survived = live.cancel(ticket.number, &runtime.watchdog, &runtime.clock).is_ok();
             live.end_logs();
             if !survived {
                 live.calls().wake_all();

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 /// After so long the kept worker looks whether its runtime ends, which nobody else can tell it.
-const LOOK_AFTER: Duration = Duration::from_millis(500);
+const LOOK_AFTER: Duration = Duration::from_millis(50);
 
 pub(super) struct Workers {
     handle: Handle,

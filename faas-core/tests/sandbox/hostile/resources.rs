@@ -125,7 +125,7 @@ async fn a_module_that_costs_much_at_each_start_is_refused() {
             .replace("(memory (export", &format!("{imports}(memory (export"));
         wat::parse_str(wat).expect("valid WAT")
     };
-    let import = r#"(import "wasi_snapshot_preview1" "no_such_NUMBER" (func))"#;
+    let import = r#"(import "wasi_snapshot_preview1" "no_such_NUMBER" (func (result i32)))"#;
     let export = r#"(export "f_NUMBER" (func $f))"#;
     let (passive, active) = ("(elem func $f)", "(elem (i32.const 0) func $f)");
     let thousand = format!("(elem func {})", "$f ".repeat(1_000));

@@ -36,6 +36,13 @@ pub(super) struct Limits {
     pub(super) max_reply_bytes: u64,
 }
 
+/// Names a call for good: its number is given to others when it is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) number: u32,
+    serial: u64,
+}
+
 /// One call.
 pub(super) struct Call {
     pub(super) id: Arc<str>,
@@ -51,6 +58,8 @@ pub(super) struct Call {
     waker: Waker,
     pub(super) log_budget: Budget,
     open_ops: usize,
+    /// Which of all the instance's calls it is.
+    serial: u64,
 }
 
 struct RequestSide {
@@ -103,6 +112,7 @@ impl Call {
             waker: Waker::noop().clone(),
             log_budget: Budget::default(),
             open_ops: 0,
+            serial: 0,
         }
     }
 
@@ -259,15 +269,16 @@ pub(super) struct Calls {
     slots: Vec<Option<Box<Call>>>,
     ops: HashMap<u32, Op>,
     next_handle: u32,
+    next_serial: u64,
     clock: SharedClock,
 }
 
 impl Calls {
     pub(super) fn new(clock: SharedClock) -> Self {
-        Calls { slots: Vec::new(), ops: HashMap::new(), next_handle: 1, clock }
+        Calls { slots: Vec::new(), ops: HashMap::new(), next_handle: 1, next_serial: 0, clock }
     }
 
-    /// As if there had been none yet. There must be none left.
+    /// As if there had been none yet, but for who still holds a ticket. There must be none left.
     pub(super) fn renew(&mut self) {
         self.slots.fill_with(|| None);
         self.ops.clear();
@@ -275,7 +286,9 @@ impl Calls {
     }
 
     /// Gives a call its number.
-    pub(super) fn insert(&mut self, call: Call) -> u32 {
+    pub(super) fn insert(&mut self, mut call: Call) -> u32 {
+        call.serial = self.next_serial;
+        self.next_serial += 1;
         let free = self.slots.iter().position(Option::is_none);
         let slot = free.unwrap_or_else(|| {
             self.slots.push(None);
@@ -283,6 +296,16 @@ impl Calls {
         });
         self.slots[slot] = Some(Box::new(call));
         slot as u32
+    }
+
+    /// That of the call which has this number now.
+    pub(super) fn ticket(&mut self, number: u32) -> Option<Ticket> {
+        self.get(number).map(|call| Ticket { number, serial: call.serial })
+    }
+
+    /// Whether the call is still there, and its number its own.
+    pub(super) fn holds(&mut self, ticket: Ticket) -> bool {
+        self.ticket(ticket.number) == Some(ticket)
     }
 
     /// Forgets a call and its operations.

@@ -127,6 +127,22 @@ proptest! {
 }
 
 #[test]
+fn who_had_a_number_before_is_told_apart_from_who_has_it() {
+    let mut calls = Calls::new(SystemClock::shared());
+    let number = calls.insert(call(b""));
+    let first = calls.ticket(number).expect("it is there");
+    assert!(calls.holds(first));
+    calls.remove(number);
+    assert!(!calls.holds(first));
+    for _ in 0..2 {
+        assert_eq!(calls.insert(call(b"")), number);
+        assert!(!calls.holds(first) && calls.ticket(number).is_some_and(|second| calls.holds(second)));
+        calls.remove(number);
+        calls.renew();
+    }
+}
+
+#[test]
 fn a_number_is_free_again_once_its_call_is_gone() {
     let mut calls = Calls::new(SystemClock::shared());
     assert_eq!((calls.insert(call(b"")), calls.insert(call(b""))), (0, 1));
