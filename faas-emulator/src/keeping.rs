@@ -79,9 +79,7 @@ impl Keeper {
     pub async fn keep(&self) -> Result<(), Error> {
         let files = self.files.clone();
         // not undone half-way when who waits is dropped, and nobody begins before it is done
-        tokio::spawn(async move { files.lock().await.keep().await })
-            .await
-            .unwrap_or_else(|why| Err(Error::failed(format!("a part of the emulator failed: {why}"))))
+        crate::commands::joined(tokio::spawn(async move { files.lock().await.keep().await })).await
     }
 }
 

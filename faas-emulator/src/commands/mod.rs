@@ -17,6 +17,7 @@ pub mod tune;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
+use tokio::task::JoinHandle;
 
 use crate::{
     console::Console,
@@ -106,9 +107,12 @@ fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Err
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|why| Err(Error::failed(format!("a part of the emulator failed: {why}"))))
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+/// Waits for a part of the emulator that runs by itself.
+pub(crate) async fn joined<T>(part: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+    part.await.unwrap_or_else(|why| Err(Error::failed(format!("a part of the emulator failed: {why}"))))
 }
 
 /// What builds and loads a project once, for a command that does not serve it.

@@ -5,11 +5,10 @@ use std::{fmt::Write as _, path::Path, process::Command};
 
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::support::{Connection, Dev, block_on, faas, repository};
+use crate::support::{Connection, Dev, block_on, faas, h2c, repository};
 
 /// A guest that gives the host a pointer outside its memory.
 const WILD: &str = r#"(module
@@ -168,12 +167,7 @@ fn statuses_that_announce_or_forbid_a_body_break_no_client() {
     }
     let dev = Dev::serve(dir.path(), &["--no-watch", "--errors", "own"]);
     block_on(async {
-        let stream = tokio::net::TcpStream::connect(dev.addr).await.expect("it listens");
-        let (mut h2, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .expect("h2c");
-        tokio::spawn(connection);
+        let mut h2 = h2c(dev.addr).await;
         // one connection: a reply that left it in disorder would break the next
         let mut h1 = Connection::open(dev.addr).await;
         for (path, status, error, body) in [

@@ -4,10 +4,9 @@ use std::str::FromStr as _;
 
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rust_decimal::Decimal;
 
-use crate::support::{Dev, Project, block_on, repository};
+use crate::support::{Dev, Project, block_on, h2c, repository};
 
 const SOURCE: &str = r##"
 use faas_core::{Body, Bytes, Context, Request, Response, function};
@@ -177,12 +176,7 @@ fn bodies_stream_both_ways_and_tell_their_price_at_the_end() {
 fn http_2_without_tls_is_spoken() {
     let dev = Dev::serve(&repository().join("examples/hello"), &["--no-watch"]);
     block_on(async {
-        let stream = tokio::net::TcpStream::connect(dev.addr).await.expect("it listens");
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .expect("h2c");
-        tokio::spawn(connection);
+        let mut sender = h2c(dev.addr).await;
         for _ in 0..3 {
             let request =
                 Request::get(format!("http://{}/hello?h2", dev.addr)).body(Full::<bytes::Bytes>::default());

@@ -17,8 +17,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -354,6 +354,15 @@ impl Reply {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|why| panic!("{why}: {}", self.text))
     }
+}
+
+/// A connection that speaks HTTP/2 from its first byte.
+pub(crate) async fn h2c(addr: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(addr).await.expect("it listens");
+    let (requests, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("h2c");
+    tokio::spawn(connection);
+    requests
 }
 
 /// Runs async test code.

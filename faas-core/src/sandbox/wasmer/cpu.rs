@@ -121,10 +121,11 @@ fn read(clock: libc::clockid_t) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn work_for(cpu: Duration) {
+    /// Computes, for so much of the calling thread's CPU time.
+    pub(in super::super) fn work_for(cpu: Duration) {
         let (before, mut x) = (thread_time(), 1u64);
         while thread_time() < before + cpu {
             x = std::hint::black_box(x.wrapping_mul(3));

@@ -94,7 +94,7 @@ fn features() -> Features {
 
 /// Elements that the tables of one instance may have in all. Each is eight bytes of the host's memory, which no
 /// memory limit counts. Modules have one for each function whose address is taken: some hundreds.
-const MAX_TABLE_ELEMENTS: u32 = 1 << 18;
+pub(super) const MAX_TABLE_ELEMENTS: u32 = 1 << 18;
 /// To how many elements a table may grow that begins with fewer. Nothing that rustc makes grows one.
 const MAX_GROWN_ELEMENTS: u32 = 1 << 10;
 

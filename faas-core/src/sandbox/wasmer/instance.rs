@@ -145,9 +145,7 @@ impl WasmInstance {
             headers: &parts.headers,
         }
         .encode(&mut head);
-        let calls = guest.calls();
-        let number = calls.insert(Call::new(call.id, head, body, self.function.limits));
-        calls.ticket(number).ok_or_else(lost)
+        Ok(guest.calls().insert(Call::new(call.id, head, body, self.function.limits)))
     }
 
     /// Polls the call once and looks at what came of it. One that has ended meanwhile, because who drove it was dropped after it

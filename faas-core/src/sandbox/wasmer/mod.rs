@@ -6,7 +6,7 @@
 //!          └─ sandbox ── instance ── drive (one call)
 //!                           ├─ guest (store, exports) ── imports, wasi ── state ── calls, lines, random
 //!                           │    └─ memory (snapshots)
-//!                           └─ watchdog, interrupt, cpu, placement, compute, promptness, fault
+//!                           └─ watchdog, workers, interrupt, cpu, placement, compute, promptness, fault
 //! ```
 //!
 //! This folder and the guest's exports hold all `unsafe` code of the crate. The ABI is [`crate::abi`]; nothing

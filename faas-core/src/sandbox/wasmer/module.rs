@@ -26,7 +26,7 @@ const MAX_IMPORTS: usize = 1_000;
 const MAX_EXPORTS: usize = 10_000;
 /// Elements that the segments for tables may have, all together. Each instance has a copy of what is not placed at its start.
 /// As many as tables may hold; rustc makes one for each function whose address is taken.
-const MAX_ELEMENTS: usize = 1 << 18;
+const MAX_ELEMENTS: usize = super::engine::MAX_TABLE_ELEMENTS as usize;
 /// Segments that these may come in.
 const MAX_ELEMENT_SEGMENTS: usize = 10_000;
 

@@ -301,14 +301,10 @@ impl CpuBudget {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::cpu::thread_time, *};
-
-    fn work_for(cpu: Duration) {
-        let (before, mut x) = (thread_time(), 1_u64);
-        while thread_time() < before + cpu {
-            x = std::hint::black_box(x.wrapping_mul(3));
-        }
-    }
+    use super::{
+        super::cpu::{tests::work_for, thread_time},
+        *,
+    };
 
     #[test]
     fn nobody_is_stopped_before_the_budget_is_used_however_late_the_watchdog_looks() {

@@ -286,26 +286,22 @@ impl Calls {
     }
 
     /// Gives a call its number.
-    pub(super) fn insert(&mut self, mut call: Call) -> u32 {
-        call.serial = self.next_serial;
+    pub(super) fn insert(&mut self, mut call: Call) -> Ticket {
+        let serial = self.next_serial;
         self.next_serial += 1;
+        call.serial = serial;
         let free = self.slots.iter().position(Option::is_none);
         let slot = free.unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
         self.slots[slot] = Some(Box::new(call));
-        slot as u32
-    }
-
-    /// That of the call which has this number now.
-    pub(super) fn ticket(&mut self, number: u32) -> Option<Ticket> {
-        self.get(number).map(|call| Ticket { number, serial: call.serial })
+        Ticket { number: slot as u32, serial }
     }
 
     /// Whether the call is still there, and its number its own.
     pub(super) fn holds(&mut self, ticket: Ticket) -> bool {
-        self.ticket(ticket.number) == Some(ticket)
+        self.get(ticket.number).is_some_and(|call| call.serial == ticket.serial)
     }
 
     /// Forgets a call and its operations.
