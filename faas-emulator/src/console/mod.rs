@@ -15,7 +15,15 @@ pub mod json;
 mod queue;
 pub mod text;
 
-use std::{io::Write, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
 
 use faas_core::{
     billing::Charge,
@@ -53,7 +61,15 @@ pub struct Console {
     format: Format,
     clock: SharedClock,
     floods: Mutex<Floods>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<Writer>>,
+}
+
+/// The thread that writes, as seen by who waits for its end.
+#[derive(Debug)]
+struct Writer {
+    written_bytes: Arc<AtomicU64>,
+    /// Nothing is ever sent: it breaks off when the thread ends.
+    ended: mpsc::Receiver<()>,
 }
 
 impl Console {
@@ -76,11 +92,14 @@ impl Console {
         });
         // weak: the console's end is told by `close`, not by the thread that it keeps
         let floods = Arc::downgrade(&console);
-        let writer = std::thread::Builder::new().name("console".into()).spawn(move || {
+        let written_bytes = Arc::<AtomicU64>::default();
+        let (ends, ended) = mpsc::channel();
+        *console.writer.lock() = Some(Writer { written_bytes: written_bytes.clone(), ended });
+        std::thread::Builder::new().name("console".into()).spawn(move || {
+            let _ends: mpsc::Sender<()> = ends;
             let due = |now| floods.upgrade().map(|c| c.floods.lock().due(now)).unwrap_or_default();
-            write_all(&queue, format, &clock, due, out);
+            write_all(&queue, format, &clock, due, Counted { out, written_bytes });
         })?;
-        *console.writer.lock() = Some(writer);
         Ok(console)
     }
 
@@ -155,15 +174,50 @@ impl Console {
         }
     }
 
-    /// Writes what is left and ends the thread. Blocks until all is written.
+    /// Writes what is left and ends the thread. Blocks until all is written, or until whoever should read it has read
+    /// nothing for some seconds.
     pub fn close(&self) {
+        self.close_within(UNREAD);
+    }
+
+    fn close_within(&self, unread: Duration) {
         let due = self.floods.lock().due(Time::from_unix_nanos(u64::MAX));
         self.push_due(due);
         self.queue.close();
         if let Some(writer) = self.writer.lock().take() {
-            // a writer that panicked has said so already
-            let _ = writer.join();
+            writer.wait(unread);
         }
+    }
+}
+
+impl Writer {
+    /// Until it has written all, has panicked, which it has said already, or is stuck.
+    fn wait(&self, unread: Duration) {
+        let mut written_bytes = self.written_bytes.load(Ordering::Relaxed);
+        while self.ended.recv_timeout(unread) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let before = std::mem::replace(&mut written_bytes, self.written_bytes.load(Ordering::Relaxed));
+            if written_bytes == before {
+                return;
+            }
+        }
+    }
+}
+
+/// Says how far it is. Writes little at a time, so that this shows whether somebody reads.
+struct Counted<W> {
+    out: W,
+    written_bytes: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(&bytes[..bytes.len().min(4096)])?;
+        self.written_bytes.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -175,6 +229,9 @@ fn told(due: Due) -> Event {
         }
     }
 }
+
+/// Who has read nothing for so long at the end reads no more.
+const UNREAD: Duration = Duration::from_secs(3);
 
 /// How long the writer sleeps at most: held-back seconds are told within this.
 const TICK: Duration = Duration::from_millis(250);
@@ -403,6 +460,29 @@ pub(crate) mod tests {
         assert!(lines[1].ends_with("| an order of 7"), "{page}");
         assert_eq!(lines[2], "REPORT RequestId: 0123456789abcdef", "{page}");
         assert!(lines[3].starts_with("  hello  cold  200"), "{page}");
+    }
+
+    #[test]
+    fn who_reads_nothing_is_not_waited_for_for_ever() {
+        /// A pipe that is full.
+        struct Unread(mpsc::Receiver<()>);
+
+        impl Write for Unread {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                self.0.recv().map_err(std::io::Error::other)?;
+                unreachable!("nothing is sent")
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let (reader, unread) = mpsc::channel();
+        let console = Console::start(Format::Text, SystemClock::shared(), Unread(unread)).expect("a thread");
+        console.say(Event::Notice("hello".into()));
+        console.close_within(Duration::from_millis(20));
+        drop(reader);
     }
 
     #[test]
