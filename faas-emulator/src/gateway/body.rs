@@ -1,6 +1,7 @@
 //! The body of what goes back to a client: bytes that are there, or pieces as the function writes them.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -69,6 +70,11 @@ impl Body for ReplyBody {
 }
 
 impl Streaming {
+    /// Reads all of it, for nobody.
+    pub(super) async fn drain(mut self) {
+        while let Some(Ok(_)) = poll_fn(|cx| self.poll(cx)).await {}
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InvocationError>>> {
         if self.is_over {
             return Poll::Ready(None);

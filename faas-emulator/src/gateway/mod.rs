@@ -191,6 +191,7 @@ impl Gateway {
             );
             return self.refusal(&tally.fail(InvocationError::new(ErrorKind::RequestTooLarge, message)));
         }
+        let is_head = request.method() == Method::HEAD;
         let force_cold = self.always_cold
             || request.headers().get(headers::START).is_some_and(|v| v.as_bytes() == b"cold");
         let mut request = match towards(request, &endpoint, strip) {
@@ -209,6 +210,7 @@ impl Gateway {
             Ok(reply) if has_no_body(reply.response.status()) => {
                 Box::pin(self.respond_without_body(reply, &endpoint)).await
             }
+            Ok(reply) if is_head => self.respond_to_head(reply, &endpoint),
             Ok(reply) => self.respond(reply, &endpoint),
             Err(failure) => self.refusal(&failure),
         }
@@ -242,6 +244,25 @@ impl Gateway {
             }
         };
         Response::from_parts(parts, body)
+    }
+
+    /// The head that a GET would get. A function that streams writes to its end, to nobody.
+    fn respond_to_head(&self, reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {
+        // some leave the body away by themselves, and say how long it were
+        let said = reply.response.headers().get(header::CONTENT_LENGTH).cloned();
+        let mut response = self.respond(reply, endpoint);
+        let length = match std::mem::replace(response.body_mut(), ReplyBody::Whole(Bytes::new())) {
+            ReplyBody::Whole(bytes) if bytes.is_empty() => said,
+            ReplyBody::Whole(bytes) => Some(HeaderValue::from(bytes.len())),
+            ReplyBody::Stream(streaming) => {
+                tokio::spawn(streaming.drain());
+                None
+            }
+        };
+        if let Some(length) = length {
+            response.headers_mut().insert(header::CONTENT_LENGTH, length);
+        }
+        response
     }
 
     /// What the function writes all the same is dropped, and its end waited for: with no body there is no other place

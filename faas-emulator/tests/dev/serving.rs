@@ -173,6 +173,37 @@ fn bodies_stream_both_ways_and_tell_their_price_at_the_end() {
 }
 
 #[test]
+fn head_is_get_without_the_body() {
+    let project = project("heads");
+    let dev = Dev::serve(project.path(), &["--no-watch"]);
+    block_on(async {
+        let request = |path| Request::head(path).body(Full::default()).expect("a request");
+        let whole = dev.send(request("/greet")).await;
+        assert_eq!((whole.status.as_u16(), whole.text.as_str()), (200, ""));
+        assert_eq!(whole.header("content-length"), "18");
+        assert!(whole.headers.contains_key("faas-cost-usd"), "{whole:?}");
+        let stream = dev.send(request("/ticks")).await;
+        assert_eq!((stream.status.as_u16(), stream.text.as_str()), (200, ""));
+
+        // HTTP/2 would send what there is
+        let mut sender = h2c(dev.addr).await;
+        for path in ["greet", "ticks"] {
+            let request = Request::head(format!("http://{}/{path}", dev.addr)).body(Full::default());
+            let reply = sender.send_request(request.expect("a request")).await.expect("a reply");
+            assert_eq!(reply.status(), 200);
+            assert_eq!(reply.headers().get("content-length").is_some(), path == "greet");
+            assert!(reply.into_body().collect().await.expect("a body").to_bytes().is_empty());
+        }
+    });
+    for _ in 0..2 {
+        // to its end, though nobody read it
+        let ticks = dev.event_where("invocation", |e| e["function"] == "ticks");
+        assert_eq!((ticks["status"].as_u64(), ticks["error"].as_str()), (Some(200), None), "{ticks}");
+    }
+    dev.stop();
+}
+
+#[test]
 fn http_2_without_tls_is_spoken() {
     let dev = Dev::serve(&repository().join("examples/hello"), &["--no-watch"]);
     block_on(async {
