@@ -338,6 +338,12 @@ impl Host {
         snapshot.function(name).is_some_and(|f| f.starting + f.idle + f.busy > 0)
     }
 
+    /// Whether nothing runs, and nothing waits to.
+    pub fn is_at_rest(&self) -> bool {
+        let snapshot = self.scheduler.snapshot();
+        snapshot.running == 0 && snapshot.functions.iter().all(|f| f.queued == 0)
+    }
+
     /// What is served now.
     pub fn served(&self) -> Vec<Served> {
         let served = |endpoint: &Arc<Endpoint>| Served {

@@ -29,6 +29,11 @@ use crate::{
     trigger::{http, tls},
 };
 
+/// Clients that are in the middle of a request, or of reading a reply, are waited for so long after the last invocation has ended.
+const SILENT: Duration = Duration::from_secs(3);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Options of `faas dev`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -242,7 +247,12 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     let drain = async {
         if let Ok(connections) = server.await {
             console.say(Event::Draining(connections.count()));
-            connections.shutdown().await;
+            tokio::select! {
+                () = connections.shutdown() => {}
+                () = at_rest(host, SILENT) => console.say(Event::Notice(
+                    "closed connections whose clients neither send nor read".into()
+                )),
+            }
         }
         if let Some(events) = events {
             events.stop().await;
@@ -263,6 +273,18 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     recorded.into_iter().for_each(|told| console.say(Event::Notice(told)));
     console.say(Event::Bill(host.meter().bill(clock.now())));
     Ok(code)
+}
+
+/// Until nothing has run for so long.
+async fn at_rest(host: &Host, long: Duration) {
+    let clock = host.clock();
+    let mut since = clock.now();
+    while clock.now().since(since) < long {
+        clock.sleep_until(clock.now() + LOOK).await;
+        if !host.is_at_rest() {
+            since = clock.now();
+        }
+    }
 }
 
 /// What is said of functions that there are not, in words; nothing while there are none at all.

@@ -48,6 +48,30 @@ fn what_runs_ends_first() {
 }
 
 #[test]
+fn clients_that_say_no_more_are_not_waited_for() {
+    let project = Project::new("silent", SLOW);
+    let dev = Dev::serve(project.path(), &[]);
+    block_on(async {
+        let mut silent = Vec::new();
+        for said in ["GET /sl", "GET /slow HTTP/1.1\r\nhost: ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
+            stream.write_all(said.as_bytes()).await.expect("sent");
+            silent.push(stream);
+        }
+        // accepted after those
+        assert_eq!(dev.get("/slow?0").await.text, "slept");
+        dev.interrupt();
+        for mut stream in silent {
+            // closed; what HTTP/2 says before that is its own
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    let (status, events, _) = dev.wait();
+    assert!(status.success(), "{status}");
+    assert_eq!(events.last().expect("the bill")["event"], "bill");
+}
+
+#[test]
 fn a_second_interrupt_stops_now() {
     let project = Project::new("stopped", SLOW);
     let dev = Dev::serve(project.path(), &[]);
