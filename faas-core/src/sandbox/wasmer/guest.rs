@@ -9,7 +9,8 @@ use wasmer::{FunctionEnv, Imports, Interrupter, Memory, RuntimeError, Store, Typ
 
 use super::{
     calls::Calls,
-    engine, fault, imports, interrupt,
+    engine, fault, imports,
+    interrupt::{self, MemoryAt},
     lines::Budget,
     memory::{
         Image, Slots, Start,
@@ -92,12 +93,12 @@ impl Guest {
             return Err(InvocationError::new(ErrorKind::InitFailed, message));
         }
         let alarm = Arc::new(Alarm::default());
-        let start = Arc::new(Start::new(origin.slots.clone(), origin.image.cloned()));
+        let memory_at = MemoryAt::default();
+        let start = Arc::new(Start::new(origin.slots.clone(), origin.image.cloned(), memory_at.clone()));
         let is_plain = compiled.keeps().is_none();
         let engine = engine::limited(compiled.engine(), spec.memory_mib, is_plain, start.clone());
         let mut store = Store::new(engine);
-        let memory_at = interrupt::MemoryAt::default();
-        store.set_trap_handler(interrupt::handler(memory_at.clone()));
+        store.set_trap_handler(interrupt::handler(memory_at));
         let env = FunctionEnv::new(&mut store, state(origin, random, &alarm));
         let mut imports = Imports::new();
         imports.register_namespace(abi::IMPORT_MODULE, imports::all(&mut store_mut(&mut store), &env));
@@ -129,7 +130,6 @@ impl Guest {
             instance.exports.get_typed_function::<(), i32>(&store, abi::export::INIT).map_err(missing)?;
         let poll = instance.exports.get_typed_function(&store, abi::export::POLL).map_err(missing)?;
         let cancel = instance.exports.get_typed_function(&store, abi::export::CANCEL).map_err(missing)?;
-        memory_at.tell(memory.view(&store).data_ptr());
         env.as_mut(&mut store).memory = Some(memory.clone());
 
         let mut guest =

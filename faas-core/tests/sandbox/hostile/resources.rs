@@ -1,6 +1,6 @@
 //! Guests that want more of their host than is theirs: its memory, its log, its time.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use faas_core::{
     invocation::{ErrorKind, FunctionSpec},
@@ -41,6 +41,23 @@ async fn who_does_nothing_but_copy_is_stopped_amid_a_copy_and_its_client_does_no
         // one copy takes milliseconds, the code between two of them nanoseconds: it was not waited for
         assert_eq!(guest.leases_back(1).await, (0, 1), "{code}");
     }
+}
+
+#[tokio::test]
+async fn a_start_function_that_does_nothing_but_fill_is_stopped_as_soon() {
+    // the code between two fills is met by a signal once in minutes
+    let wat = with_pages(
+        &module(
+            "(func $fill
+                (loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x10000000)) (br $l)))
+             (start $fill)
+             (func $poll (param $call i32) (result i32) (call $reply (local.get $call)))",
+        ),
+        0x1000,
+    );
+    let spec = FunctionSpec { memory_mib: 256, init_timeout: Duration::from_millis(20), ..spec() };
+    let error = Host::new().run(&wat, spec).await.expect_err("it never ends");
+    assert_eq!(error.message, "the function's init took longer than the 20ms that it has");
 }
 
 #[tokio::test]

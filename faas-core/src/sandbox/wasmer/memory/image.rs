@@ -18,12 +18,11 @@ use wasmer::sys::vm::VMGlobalDefinition;
 
 use super::{
     checked,
+    extents::Extents,
+    open,
     seeds::Seeds,
     slots::{ImageId, Slots},
 };
-
-const PAGE_BYTES: usize = 4096;
-const ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
 /// See the module.
 #[derive(Debug)]
@@ -32,6 +31,7 @@ pub(in super::super) struct Image {
     file: File,
     pages: NonNull<u8>,
     len: usize,
+    extents: Extents,
     pub(super) globals: Vec<VMGlobalDefinition>,
     pub(in super::super) seeds: Seeds,
     slots: Arc<Slots>,
@@ -43,11 +43,11 @@ unsafe impl Send for Image {}
 unsafe impl Sync for Image {}
 
 impl Image {
-    /// Keeps `memory`, which is zeros outside of `touched`, and `globals`. Fails when the system is out of memory or has no memfd.
+    /// Keeps `memory`, whose `extents` these are, and `globals`. Fails when the system is out of memory or has no memfd.
     pub(super) fn new(
         slots: &Arc<Slots>,
         memory: &[u8],
-        touched: &[Range<usize>],
+        extents: Extents,
         globals: Vec<VMGlobalDefinition>,
         seeds: Seeds,
     ) -> io::Result<Self> {
@@ -57,13 +57,8 @@ impl Image {
         // SAFETY: as above.
         let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
         file.set_len(memory.len() as u64)?;
-        for run in touched {
-            for (i, page) in memory[run.clone()].chunks(PAGE_BYTES).enumerate() {
-                // what is not written reads as zero, and takes no memory
-                if *page != ZEROS[..page.len()] {
-                    file.write_all_at(page, (run.start + i * PAGE_BYTES) as u64)?;
-                }
-            }
+        for run in extents.written() {
+            file.write_all_at(&memory[run.clone()], run.start as u64)?;
         }
         let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
         // SAFETY: the descriptor is open; the arguments are numbers.
@@ -78,10 +73,10 @@ impl Image {
         }
         let pages = NonNull::new(pages.cast()).ok_or_else(|| io::Error::other("a mapping at zero"))?;
         let id = slots.next_image();
-        Ok(Image { id, file, pages, len: memory.len(), globals, seeds, slots: slots.clone() })
+        Ok(Image { id, file, pages, len: memory.len(), extents, globals, seeds, slots: slots.clone() })
     }
 
-    /// How much memory it takes. Who looks at what is zeros through [`Image::memory`] makes it more.
+    /// How much memory it takes.
     #[cfg(test)]
     pub(super) fn taken_bytes(&self) -> io::Result<u64> {
         use std::os::unix::fs::MetadataExt as _;
@@ -92,21 +87,65 @@ impl Image {
         self.id
     }
 
-    pub(super) fn memory(&self) -> &[u8] {
+    /// Bytes of the memory.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What is kept of the memory in an extent. Outside of them the file stays as it is only if nobody looks.
+    fn kept(&self, extent: Range<usize>) -> &[u8] {
         // SAFETY: the mapping is `len` bytes long, lives as long as this value, and its file never changes.
-        unsafe { std::slice::from_raw_parts(self.pages.as_ptr(), self.len) }
+        let memory = unsafe { std::slice::from_raw_parts(self.pages.as_ptr(), self.len) };
+        &memory[extent]
+    }
+
+    /// Whether `memory` is what this is of.
+    pub(super) fn is(&self, memory: &[u8]) -> bool {
+        memory.len() == self.len
+            && self.extents.pieces(0..self.len).all(|(piece, is_kept)| {
+                let bytes = &memory[piece.clone()];
+                if is_kept { bytes == self.kept(piece) } else { bytes.iter().all(|byte| *byte == 0) }
+            })
+    }
+
+    /// Writes what `range` of the memory held to there in the memory at `base`.
+    ///
+    /// # Safety
+    /// These bytes must be there, and the caller's to write.
+    pub(super) unsafe fn write_to(&self, base: *mut u8, range: Range<usize>) {
+        for (piece, is_kept) in self.extents.pieces(range) {
+            let (at, len) = (base.wrapping_add(piece.start), piece.len());
+            if is_kept {
+                // SAFETY: by the caller's promise; the image is mapped elsewhere.
+                unsafe { at.copy_from_nonoverlapping(self.kept(piece).as_ptr(), len) };
+            } else {
+                // SAFETY: by the caller's promise.
+                unsafe { at.write_bytes(0, len) };
+            }
+        }
     }
 
     /// Maps the memory privately at `base`, readable and writable.
     ///
     /// # Safety
-    /// The `len` bytes at `base` must be the caller's to replace.
+    /// The [`Image::len`] bytes at `base` must be anonymous memory that is nobody's, and the caller's to replace.
     pub(super) unsafe fn map_at(&self, base: *mut u8) -> io::Result<()> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
-        // SAFETY: by the caller's promise; private, so that what is written stays with the mapping.
-        let at = unsafe { libc::mmap(base.cast(), self.len, protection, flags, self.file.as_raw_fd(), 0) };
-        if at == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+        for (piece, is_kept) in self.extents.pieces(0..self.len) {
+            let at = base.wrapping_add(piece.start);
+            if !is_kept {
+                open(at, piece.len())?;
+                continue;
+            }
+            let (fd, offset) = (self.file.as_raw_fd(), piece.start as libc::off_t);
+            // SAFETY: by the caller's promise; private, so that what is written stays with the mapping.
+            let mapped = unsafe { libc::mmap(at.cast(), piece.len(), protection, flags, fd, offset) };
+            if mapped == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
     }
 }
 

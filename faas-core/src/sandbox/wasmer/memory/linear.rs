@@ -15,6 +15,7 @@ use super::{
     checked,
     faults::{self, Visitors},
     image::Image,
+    open,
     slots::{Slot, Slots},
     written::{self, Runs},
 };
@@ -71,7 +72,7 @@ impl SlotMemory {
                     unsafe { image.map_at(slot.base())? };
                     slot.set_image(Some(image.id()));
                 }
-                Pages((image.memory().len() / wasmer::WASM_PAGE_SIZE) as u32)
+                Pages((image.len() / wasmer::WASM_PAGE_SIZE) as u32)
             }
             None => {
                 open(slot.base(), ty.minimum.bytes().0)?;
@@ -84,7 +85,7 @@ impl SlotMemory {
         Ok(memory)
     }
 
-    fn base(&self) -> *mut u8 {
+    pub(super) fn base(&self) -> *mut u8 {
         self.slot.as_ref().map_or(ptr::null_mut(), Slot::base)
     }
 
@@ -102,12 +103,12 @@ impl SlotMemory {
         let Some(image) = self.image.clone() else {
             return Err(io::Error::other("it was not started from an image"));
         };
-        let (base, initial) = (self.base(), image.memory());
+        let (base, initial) = (self.base(), image.len());
         let grown = self.pages.bytes().0;
-        if grown > initial.len() {
+        if grown > initial {
             // SAFETY: within the slot, which is `self`'s alone, and only what was opened by growing.
-            unsafe { close(base.add(initial.len()), grown - initial.len())? };
-            self.pages = Pages((initial.len() / wasmer::WASM_PAGE_SIZE) as u32);
+            unsafe { close(base.add(initial), grown - initial)? };
+            self.pages = Pages((initial / wasmer::WASM_PAGE_SIZE) as u32);
         }
         let start = base.expose_provenance();
         let (thread, faults) = (faults::this_thread(), faults::count());
@@ -116,23 +117,23 @@ impl SlotMemory {
         };
         let written = match self.known.take() {
             Some(known) if is_known(&known) => Some(known.written),
-            _ => written::runs(start, start + initial.len()).map(Box::new),
+            _ => written::runs(start, start + initial).map(Box::new),
         };
         self.visitors.clear();
         match written {
             Some(written) if written.bytes() <= KEEP_BYTES => {
                 for run in written.iter() {
-                    let (at, len) = (run.start as usize - start, (run.end - run.start) as usize);
-                    let from = &initial[at..at + len];
-                    // SAFETY: the kernel names runs within the range it was asked about, which is this memory's;
-                    // the guest is not running, and the image is mapped elsewhere.
-                    unsafe { ptr::copy_nonoverlapping(from.as_ptr(), base.add(at), len) };
+                    let range = run.start as usize - start..run.end as usize - start;
+                    // SAFETY: the kernel names runs within the range it was asked about, which is this memory's, and the
+                    // guest is not running.
+                    unsafe { image.write_to(base, range) };
                 }
                 self.known = faults.map(|faults| Known { written, thread, faults });
             }
-            // SAFETY: within the slot; private pages of the image's mapping are dropped, and read from it again.
+            // SAFETY: within the slot; private pages of the image's mapping are dropped, and read from it again; others are
+            // zeros again.
             _ => unsafe {
-                checked(libc::madvise(base.cast(), initial.len(), libc::MADV_DONTNEED))?;
+                checked(libc::madvise(base.cast(), initial, libc::MADV_DONTNEED))?;
             },
         }
         self.tell_size();
@@ -146,7 +147,7 @@ impl SlotMemory {
             None => slot.blank(),
             // SAFETY: the slot is exclusively ours, and the instance that used it is being dropped.
             Some(image) => unsafe {
-                let initial = image.memory().len();
+                let initial = image.len();
                 if len > initial {
                     close(base.add(initial), len - initial)?;
                 }
@@ -154,15 +155,6 @@ impl SlotMemory {
             },
         }
     }
-}
-
-/// Makes anonymous memory accessible.
-fn open(at: *mut u8, len: usize) -> io::Result<()> {
-    if len == 0 {
-        return Ok(());
-    }
-    // SAFETY: more rights for memory that nothing of Rust's lies in; a range that is not mapped is an error.
-    checked(unsafe { libc::mprotect(at.cast(), len, libc::PROT_READ | libc::PROT_WRITE) }).map(drop)
 }
 
 /// Makes anonymous memory inaccessible and forgets its content.

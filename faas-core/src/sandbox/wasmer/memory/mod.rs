@@ -4,7 +4,8 @@
 //! start ─ slots ── address space, reserved once and used again
 //!           └─ linear ── one instance's memory in its slot: grows to its limit, resets, scrubs itself on drop
 //!                 ├─ image ── what memory and globals were after init, in a memfd: mapped copy-on-write
-//!                 │    └─ touched ── which pages there are to look at, of all that memory has room for
+//!                 │    ├─ touched ── which pages there are to look at, of all that memory has room for
+//!                 │    └─ extents ── which parts of them are kept, and which are zeros
 //!                 └─ written ── which pages a guest has written since; faults ── whether there can be new ones
 //! ```
 //!
@@ -14,6 +15,8 @@
 //!
 //! Where memory cannot be mapped so, [`plain`](start) stands in: wasmer's own memories, and no images.
 
+#[cfg(target_os = "linux")]
+mod extents;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
@@ -42,6 +45,16 @@ pub(super) use start::Start;
 #[cfg(target_os = "linux")]
 fn checked(result: libc::c_int) -> std::io::Result<libc::c_int> {
     if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Makes anonymous memory accessible.
+#[cfg(target_os = "linux")]
+fn open(at: *mut u8, len: usize) -> std::io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    // SAFETY: more rights for memory that nothing of Rust's lies in; a range that is not mapped is an error.
+    checked(unsafe { libc::mprotect(at.cast(), len, libc::PROT_READ | libc::PROT_WRITE) }).map(drop)
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -10,6 +10,7 @@ use wasmer::{
     },
 };
 
+use super::super::interrupt::MemoryAt;
 use super::seeds::{InitReads, NotRestorable, Seeds};
 
 /// Nothing: each memory finds a place of its own.
@@ -25,11 +26,11 @@ pub(in super::super) struct Image {
 
 /// What every instance begins as.
 #[derive(Debug)]
-pub(in super::super) struct Start;
+pub(in super::super) struct Start(MemoryAt);
 
 impl Start {
-    pub(in super::super) fn new(_: Arc<Slots>, _: Option<Arc<Image>>) -> Self {
-        Start
+    pub(in super::super) fn new(_: Arc<Slots>, _: Option<Arc<Image>>, memory_at: MemoryAt) -> Self {
+        Start(memory_at)
     }
 
     pub(in super::super) fn image(&self) -> Option<&Arc<Image>> {
@@ -47,7 +48,10 @@ impl Start {
         definition: NonNull<VMMemoryDefinition>,
     ) -> Result<VMMemory, MemoryError> {
         // SAFETY: by the caller's promise.
-        unsafe { BaseTunables::new().create_vm_memory(&ty, &style, definition) }
+        let memory = unsafe { BaseTunables::new().create_vm_memory(&ty, &style, definition)? };
+        // SAFETY: as above, and written by who has made the memory.
+        self.0.tell(unsafe { definition.as_ref() }.base);
+        Ok(memory)
     }
 
     pub(in super::super) fn learn_global(&self, _: GlobalType, _: NonNull<VMGlobalDefinition>) {}

@@ -47,6 +47,8 @@ pub(in super::super) enum NotRestorable {
     Random,
     /// More places than [`MAX_CELLS`] look as if they held the seed of its hash maps.
     Cells,
+    /// Its init writes all over its memory, and little in each place.
+    Scattered,
     /// The operating system refused memory for the image.
     System(String),
 }
@@ -65,6 +67,9 @@ impl fmt::Display for NotRestorable {
                 f,
                 "its init leaves the seed of its hash maps in more than {MAX_CELLS} places, and every copy would have \
                  to renew them all"
+            ),
+            NotRestorable::Scattered => f.write_str(
+                "its init writes in places that are far apart, and every copy could make the host keep all between them",
             ),
             NotRestorable::System(why) => write!(f, "no memory for a snapshot: {why}"),
         }

@@ -9,6 +9,8 @@ use wasmer::{
 };
 
 use super::{
+    super::interrupt::MemoryAt,
+    extents::Extents,
     faults::Visitors,
     image::Image,
     linear::SlotMemory,
@@ -23,6 +25,8 @@ pub(in super::super) struct Start {
     slots: Arc<Slots>,
     image: Option<Arc<Image>>,
     visitors: Arc<Visitors>,
+    /// Told before any of the guest's code runs, its start function included.
+    memory_at: MemoryAt,
     globals: Mutex<Vec<Global>>,
 }
 
@@ -34,8 +38,8 @@ struct Global(NonNull<VMGlobalDefinition>);
 unsafe impl Send for Global {}
 
 impl Start {
-    pub(in super::super) fn new(slots: Arc<Slots>, image: Option<Arc<Image>>) -> Self {
-        Start { slots, image, visitors: Arc::default(), globals: Mutex::default() }
+    pub(in super::super) fn new(slots: Arc<Slots>, image: Option<Arc<Image>>, memory_at: MemoryAt) -> Self {
+        Start { slots, image, visitors: Arc::default(), memory_at, globals: Mutex::default() }
     }
 
     /// The image that the instance began as, and can go back to.
@@ -68,6 +72,7 @@ impl Start {
             SlotMemory::new(&self.slots, self.image.clone(), self.visitors.clone(), ty, definition)
         };
         let memory = memory.map_err(|why| MemoryError::Region(why.to_string()))?;
+        self.memory_at.tell(memory.base());
         Ok(VMMemory(Box::new(memory)))
     }
 
@@ -101,7 +106,7 @@ impl Start {
         // SAFETY: the union's bytes are all initialised, as wasmer makes it of zeros and writes values over them.
         let bits = |global: &VMGlobalDefinition| unsafe { global.val.bytes };
         self.image.as_ref().is_some_and(|image| {
-            image.memory() == memory && image.globals.iter().map(bits).eq(globals.iter().map(bits))
+            image.is(memory) && image.globals.iter().map(bits).eq(globals.iter().map(bits))
         })
     }
 
@@ -128,7 +133,7 @@ impl Start {
         let seeds = Seeds::find(memory, &touched, reads)?;
         // SAFETY: by the caller's promise.
         let globals = unsafe { self.globals() };
-        Image::new(&self.slots, memory, &touched, globals, seeds)
+        Image::new(&self.slots, memory, Extents::of(memory, &touched)?, globals, seeds)
             .map_err(|why| NotRestorable::System(why.to_string()))
     }
 }

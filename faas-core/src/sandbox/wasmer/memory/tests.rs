@@ -8,7 +8,9 @@ use wasmer::{
     sys::vm::{LinearMemory as _, VMMemoryDefinition},
 };
 
-use super::{faults::Visitors, image::Image, linear::SlotMemory, seeds::Seeds, slots::Slots, touched};
+use super::{
+    extents::Extents, faults::Visitors, image::Image, linear::SlotMemory, seeds::Seeds, slots::Slots, touched,
+};
 
 const IMAGE_PAGES: u32 = 40;
 const MAX_PAGES: u32 = 48;
@@ -44,8 +46,8 @@ impl Instance {
 }
 
 fn image_of(slots: &Arc<Slots>, memory: &[u8]) -> Image {
-    let touched = touched::runs(memory);
-    Image::new(slots, memory, &touched, Vec::new(), Seeds::default()).expect("a memfd")
+    let extents = Extents::of(memory, &touched::runs(memory)).expect("its parts are near");
+    Image::new(slots, memory, extents, Vec::new(), Seeds::default()).expect("a memfd")
 }
 
 fn image(slots: &Arc<Slots>) -> Arc<Image> {
@@ -118,12 +120,12 @@ proptest! {
                 }
                 Act::Reset => {
                     instance.memory.reset().expect("resets");
-                    prop_assert!(instance.bytes() == image.memory());
+                    prop_assert!(image.is(instance.bytes()));
                 }
                 Act::Replace => {
                     drop(instance);
                     instance = Instance::start(&slots, Some(&image));
-                    prop_assert!(instance.bytes() == image.memory(), "whoever comes next finds the image");
+                    prop_assert!(image.is(instance.bytes()), "whoever comes next finds the image");
                 }
             }
         }
@@ -147,15 +149,15 @@ proptest! {
             let end = bytes.len().min(at + len);
             bytes[at..end].fill(byte);
         }
-        prop_assert!(image_of(&slots, bytes).memory() == bytes);
-        prop_assert!(image_of(&slots, &bytes[1..]).memory() == &bytes[1..], "also where the kernel cannot be asked");
+        prop_assert!(image_of(&slots, bytes).is(bytes));
+        prop_assert!(image_of(&slots, &bytes[1..]).is(&bytes[1..]), "also where the kernel cannot be asked");
     }
 }
 
 #[test]
 fn what_a_guest_has_and_does_not_use_is_not_looked_at_for_its_image() {
     // 4 GiB, as much as there can be, and four bytes in three places of it
-    let slots = Arc::new(Slots::with_max(1));
+    let slots = Arc::new(Slots::with_max(2));
     let mut instance = Instance::with_pages(&slots, None, 1 << 16, 1 << 16);
     let bytes = instance.bytes();
     let ends = [0, (1 << 31) - 1, 1 << 31, bytes.len() - 1];
@@ -163,14 +165,41 @@ fn what_a_guest_has_and_does_not_use_is_not_looked_at_for_its_image() {
     let before = touched::runs(bytes);
     let touched: usize = before.iter().map(ExactSizeIterator::len).sum();
     assert!(touched <= 3 * (2 << 20), "{touched} bytes are there: huge pages at the most");
-    let image = image_of(&slots, bytes);
+    let image = Arc::new(image_of(&slots, bytes));
     assert_eq!(touched::runs(bytes), before, "nothing has come by being read");
-    assert_eq!(image.memory().len(), bytes.len());
+    let mut copy = Instance::start(&slots, Some(&image));
+    let bytes = copy.bytes();
+    assert_eq!(bytes.len(), image.len());
     for at in ends {
-        assert_eq!(image.memory()[at], 7);
+        assert_eq!(bytes[at], 7);
     }
     let taken = image.taken_bytes().expect("a file has a size");
     assert!(taken <= touched as u64, "the image takes {taken} bytes");
+}
+
+#[test]
+fn what_copies_touch_beyond_what_init_wrote_is_not_kept_for_them() {
+    const PAGES: u32 = 64 << 4;
+    let slots = Arc::new(Slots::with_max(1));
+    let mut memory = vec![0; PAGES as usize * WASM_PAGE_SIZE];
+    memory[10 << 20] = 7;
+    let image = Arc::new(image_of(&slots, &memory));
+    let before = image.taken_bytes().expect("a file has a size");
+    for fill in [0, 1, 2] {
+        let mut copy = Instance::start(&slots, Some(&image));
+        if fill == 0 {
+            assert!(image.is(copy.bytes()), "all of it is read");
+        }
+        copy.bytes()[1 << 20..63 << 20].fill(fill);
+        copy.memory.reset().expect("resets");
+        assert!(image.is(copy.bytes()));
+        // few enough to be copied back
+        copy.bytes()[20 << 20] = fill;
+        copy.memory.reset().expect("resets");
+        assert!(image.is(copy.bytes()));
+    }
+    let kept = image.taken_bytes().expect("a file has a size") - before;
+    assert!(kept < 5 << 20, "{kept} bytes more are kept");
 }
 
 #[test]
@@ -189,5 +218,5 @@ fn a_slot_forgets_one_function_before_it_serves_another() {
     plain.bytes().fill(8);
     assert!(plain.memory.reset().is_err(), "it has nothing to go back to");
     drop(plain);
-    assert!(Instance::start(&slots, Some(&one)).bytes() == one.memory());
+    assert!(one.is(Instance::start(&slots, Some(&one)).bytes()));
 }
