@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use faas_core::{
     clock::{Clock as _, VirtualClock},
-    invocation::{ErrorKind, FunctionSpec, Origin, Usage},
+    invocation::{End, ErrorKind, FunctionSpec, Origin, Usage},
     sandbox::wasmer::Starts,
 };
 
@@ -62,6 +62,36 @@ async fn waiting_is_wall_time_and_not_cpu_time() {
     assert_eq!(usage.handler_wall, Duration::from_secs(2), "to the nanosecond");
     assert!(usage.handler_cpu > Duration::from_millis(1), "{usage:?}");
     assert!(usage.handler_cpu < Duration::from_secs(2), "{usage:?}");
+}
+
+#[tokio::test]
+async fn what_is_computed_for_a_client_that_left_is_counted_to_its_end() {
+    let wat = poll(&format!(
+        "(call $log (i32.const 3) (i32.const 64) (i32.const 1)) {} (return (call $reply (local.get $call)))",
+        work(300_000_000)
+    ));
+    let host = Host::new();
+    host.run(&wat, spec()).await.expect("replies");
+    let whole = last_usage(&host);
+    let lines = host.seen.lines.lock().len();
+    let guest = host.start(&wat, spec()).await.expect("starts");
+    tokio::select! {
+        biased;
+        () = async {
+            while host.seen.lines.lock().len() == lines {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+        replied = guest.get() => panic!("nobody left: {replied:?}"),
+    }
+    assert_eq!(guest.leases_back(1).await, (1, 0), "the guest lives");
+    while host.seen.records.lock().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let left = host.seen.records.lock()[1].clone();
+    assert_eq!(left.end, End::Cancelled);
+    assert!(left.usage.handler_cpu > whole.handler_cpu / 2, "{:?} of {whole:?}", left.usage);
+    assert!(left.usage.handler_wall >= left.usage.handler_cpu, "{:?}", left.usage);
 }
 
 #[tokio::test]

@@ -13,7 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
 
 use super::{
     Pace,
@@ -157,6 +160,8 @@ struct Driver {
     /// What this machine took longer, where that is not counted.
     excess: Duration,
     wakeup: Arc<Wakeup>,
+    /// The poll that runs on a thread that may be held.
+    running: Option<JoinHandle<Step>>,
     /// Made when the call first waits: most never do.
     timer: Option<BoxFuture<'static, ()>>,
     /// Whether the instance may serve others after this call.
@@ -182,6 +187,7 @@ impl Driver {
             skipped: Duration::ZERO,
             excess: Duration::ZERO,
             wakeup: Arc::new(Wakeup(Notify::new())),
+            running: None,
             timer: None,
             is_healthy: true,
             tally: Some(tally),
@@ -220,16 +226,7 @@ impl Driver {
             let clock = &self.instance.function.runtime.clock;
             let began = self.instance.quota.as_ref().map(|_| clock.now());
             let Step { event, used } = self.step().await?;
-            self.instance.function.habit.observe(used.cpu);
-            self.cpu += used.cpu;
-            // none of these goes down, but a step that found the guest gone knows of none
-            self.used = Used {
-                cpu: used.cpu,
-                memory_bytes: used.memory_bytes.max(self.used.memory_bytes),
-                bytes_in: used.bytes_in.max(self.used.bytes_in),
-                bytes_out: used.bytes_out.max(self.used.bytes_out),
-                log_bytes: used.log_bytes.max(self.used.log_bytes),
-            };
+            self.use_up(used);
             let paced = match began {
                 None => Ok(()),
                 // boxed, so that calls that are not held to a share are no larger for it
@@ -263,6 +260,19 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn use_up(&mut self, used: Used) {
+        self.instance.function.habit.observe(used.cpu);
+        self.cpu += used.cpu;
+        // none of these goes down, but a step that found the guest gone knows of none
+        self.used = Used {
+            cpu: used.cpu,
+            memory_bytes: used.memory_bytes.max(self.used.memory_bytes),
+            bytes_in: used.bytes_in.max(self.used.bytes_in),
+            bytes_out: used.bytes_out.max(self.used.bytes_out),
+            log_bytes: used.log_bytes.max(self.used.log_bytes),
+        };
     }
 
     /// Stands still for as long as the instance's share of a CPU asks for after it has computed for so long, from `began` on.
@@ -318,23 +328,33 @@ impl Driver {
                 return Ok(step);
             }
         }
+        let is_computed = self.is_computed();
         let (instance, timed) = (self.instance.clone(), Arc::<Timed>::default());
-        let timing = timed.clone();
-        let step = move || {
-            timing.begin();
-            instance.with(|guest| instance.step(guest, ticket, &waker, bounds))
+        let turn =
+            if is_computed { instance.turn().await } else { self.before_deadline(instance.turn()).await? };
+        let (bounds, timing) = (self.bounds(), timed.clone());
+        let step = {
+            let instance = instance.clone();
+            move || {
+                let _turn = turn;
+                timing.begin();
+                instance.with(|guest| instance.step(guest, ticket, &waker, bounds))
+            }
         };
-        let mut running = function.runtime.compute.spawn(step);
-        let ended = if self.is_computed() {
-            Some((&mut running).await)
+        let running = self.running.insert(function.runtime.compute.spawn(&function.places, step));
+        let ended = if is_computed {
+            Some((&mut *running).await)
         } else {
-            within(&*function.runtime.clock, self.deadline + STOPPING, &mut running).await
+            within(&*function.runtime.clock, self.deadline + STOPPING, &mut *running).await
         };
+        let running = self.running.take();
         match ended {
             Some(ended) => ended.map_err(|_| platform("the host failed while it ran the function")),
             // it goes on until the watchdog gets hold of it, and whoever takes the call back waits for that
             None => {
-                running.abort(); // in case that it has not begun
+                if let Some(running) = running {
+                    running.abort(); // in case that it has not begun
+                }
                 let (cpu, memory_bytes) = (timed.elapsed(), self.instance.memory_bytes());
                 let used = Used { cpu, memory_bytes, ..self.used };
                 Ok(Step { event: Event::Refused { error: self.overdue(), is_held: true }, used })
@@ -421,9 +441,11 @@ impl Driver {
                 // cancelling runs the guest's own code, on a thread that may be held.
                 let instance = self.instance.clone();
                 self.instance.function.runtime.handle.spawn(async move {
+                    let turn = instance.turn().await;
                     poll_fn(|cx| instance.try_with(cx.waker(), |_| ())).await;
                     let function = instance.function.clone();
-                    function.runtime.compute.spawn(move || {
+                    function.runtime.compute.spawn(&function.places, move || {
+                        let _turn = turn;
                         if instance.cancel(ticket) && is_healthy {
                             lease.release();
                         }
@@ -434,9 +456,36 @@ impl Driver {
     }
 }
 
-/// Nobody waits any more.
+/// Nobody waits any more. What the guest computes at this moment nobody can take back before it ends, or is stopped at its
+/// deadline: its invocation is not over until then, and what it uses is counted.
 impl Drop for Driver {
     fn drop(&mut self) {
+        let is_waited_for = self.instance.function.runtime.pace == Pace::Virtual;
+        if let Some(running) = self.running.take_if(|_| !is_waited_for) {
+            running.abort(); // in case that it has not begun
+            let mut rest = Driver {
+                instance: self.instance.clone(),
+                call: self.call.take(),
+                wakeup: self.wakeup.clone(),
+                running: None,
+                timer: None,
+                tally: self.tally.take(),
+                lease: self.lease.take(),
+                ..*self
+            };
+            self.instance.function.runtime.handle.spawn(async move {
+                if let Ok(Step { event, used }) = running.await {
+                    rest.use_up(used);
+                    match event {
+                        Event::Waiting | Event::Output { .. } | Event::Refused { is_held: true, .. } => {}
+                        Event::Done { .. } | Event::Refused { is_held: false, .. } => rest.call = None,
+                        Event::Lost(_) => (rest.call, rest.lease) = (None, None),
+                    }
+                }
+                drop(rest);
+            });
+            return;
+        }
         self.give_back();
         // reports itself as cancelled
         self.count();

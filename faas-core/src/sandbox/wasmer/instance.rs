@@ -12,6 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Function,
@@ -37,6 +38,8 @@ pub(super) struct WasmInstance {
     is_contended: AtomicBool,
     /// Of its memory, as of the last poll that has ended.
     memory_bytes: AtomicU64,
+    /// Whose call may go to a thread where it can wait for the guest: no more than one. Absent where there is only one call.
+    turn: Option<Arc<Semaphore>>,
     /// Absent for one that computes as fast as the machine does.
     pub(super) quota: Option<Mutex<Quota>>,
 }
@@ -74,9 +77,11 @@ pub(super) enum Event {
 impl WasmInstance {
     pub(super) fn new(function: Arc<Function>, guest: Guest) -> Self {
         let quota = function.spec.cpu_share.map(|share| Mutex::new(Quota::new(share)));
+        let turn = (function.spec.instance_concurrency > 1).then(|| Arc::new(Semaphore::new(1)));
         let memory_bytes = AtomicU64::new(guest.memory_bytes());
         WasmInstance {
             function,
+            turn,
             quota,
             memory_bytes,
             guest: Mutex::new(Some(guest)),
@@ -109,7 +114,17 @@ impl WasmInstance {
         Poll::Ready(result)
     }
 
-    /// The same from a thread that may wait.
+    /// Waits for the turn to use the guest on a thread that may wait for it, and has it until that is dropped. Others of the
+    /// instance wait here, for no thread.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        match &self.turn {
+            // it is never closed
+            Some(turn) => turn.clone().acquire_owned().await.ok(),
+            None => None,
+        }
+    }
+
+    /// The same as [`Self::try_with`] from a thread that may wait, for whoever has the turn.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Option<Guest>) -> R) -> R {
         let result = f(&mut self.guest.lock());
         self.wake_contenders();
@@ -174,7 +189,7 @@ impl WasmInstance {
         let event = match polled {
             Err(error) => {
                 calls.wake_all();
-                *guest = None;
+                self.lose(guest);
                 Event::Lost(error)
             }
             Ok(polled) => {
@@ -200,10 +215,16 @@ impl WasmInstance {
             live.end_logs();
             if !survived {
                 live.calls().wake_all();
-                *guest = None;
+                self.lose(guest);
             }
             survived
         })
+    }
+
+    fn lose(&self, guest: &mut Option<Guest>) {
+        if let Some(lost) = guest.take() {
+            self.function.take_back(lost, true);
+        }
     }
 }
 
@@ -211,7 +232,7 @@ impl WasmInstance {
 impl Drop for WasmInstance {
     fn drop(&mut self) {
         if let Some(guest) = self.guest.get_mut().take() {
-            self.function.retire(guest);
+            self.function.take_back(guest, false);
         }
     }
 }

@@ -75,7 +75,8 @@ pub struct Config {
     pub starts: Starts,
     /// Whether time is real.
     pub pace: Pace,
-    /// The most threads on which guests compute; when absent as many as tokio has for blocking work, 512.
+    /// The most threads on which guests compute, of those that each function has one for each processor of, and of those for
+    /// any more, which are further behind; when absent 2,048 each.
     pub max_compute_threads: Option<NonZeroUsize>,
 }
 
@@ -261,21 +262,7 @@ impl Module {
     /// A sandbox for one function of the module. `environment` is all that its guests see of one, beside
     /// [`ENV_FUNCTION`](crate::abi::ENV_FUNCTION).
     pub fn sandbox(&self, spec: Arc<FunctionSpec>, environment: Vec<(String, String)>) -> Arc<dyn Sandbox> {
-        let limits = calls::Limits {
-            max_request_bytes: spec.max_request_bytes,
-            max_reply_bytes: spec.max_reply_bytes,
-        };
-        Arc::new(WasmSandbox(Arc::new(Function {
-            compiled: self.compiled.clone(),
-            runtime: self.runtime.clone(),
-            spec,
-            environment,
-            limits,
-            habit: placement::Habit::new(self.runtime.pace),
-            init_habit: placement::Habit::new(self.runtime.pace),
-            image: OnceLock::new(),
-            spare: Mutex::default(),
-        })))
+        Arc::new(WasmSandbox(Arc::new(Function::new(self, spec, environment))))
     }
 }
 
@@ -297,16 +284,43 @@ struct Function {
     limits: calls::Limits,
     habit: placement::Habit,
     init_habit: placement::Habit,
+    copy_habit: placement::Habit,
+    places: compute::Places,
     /// What the first instance's init has left, or why others cannot begin as that.
     image: OnceLock<Result<Arc<memory::Image>, memory::seeds::NotRestorable>>,
     /// Guests that have gone back to the image.
     spare: Mutex<Vec<guest::Guest>>,
 }
 
+/// The memory of a guest that is given back is cleared by whoever has used it last if it is no larger: of the 60 ms that a GiB of
+/// written memory takes, one.
+const CLEARED_AT_ONCE_BYTES: u64 = 16 << 20;
+
 /// Retired guests that are kept for one function. Each keeps what it has written, up to a MiB, and a slot.
 const MAX_SPARE: usize = 32;
 
 impl Function {
+    fn new(module: &Module, spec: Arc<FunctionSpec>, environment: Vec<(String, String)>) -> Self {
+        let Module { compiled, runtime } = module.clone();
+        let limits = calls::Limits {
+            max_request_bytes: spec.max_request_bytes,
+            max_reply_bytes: spec.max_reply_bytes,
+        };
+        Function {
+            habit: placement::Habit::new(runtime.pace),
+            init_habit: placement::Habit::new(runtime.pace),
+            copy_habit: placement::Habit::quick(),
+            places: compute::Places::for_processors(),
+            image: OnceLock::new(),
+            spare: Mutex::default(),
+            compiled,
+            runtime,
+            spec,
+            environment,
+            limits,
+        }
+    }
+
     /// A guest that has been retired, with randomness of its own.
     fn take_spare(&self) -> Option<guest::Guest> {
         let mut guest = self.spare.lock().pop()?;
@@ -314,10 +328,17 @@ impl Function {
         Some(guest)
     }
 
-    /// A guest made from the image. Absent while there is none, and when there can be none.
-    fn start_copy(&self) -> Option<Result<guest::Guest, InvocationError>> {
-        let image = self.image.get()?.as_ref().ok()?;
-        Some(self.start_from(Some(image)))
+    /// The image, once there is one, and if there can be one.
+    fn image(&self) -> Option<Arc<memory::Image>> {
+        self.image.get()?.as_ref().ok().cloned()
+    }
+
+    /// A guest made from the image.
+    fn start_copy(&self, image: &Arc<memory::Image>) -> Result<guest::Guest, InvocationError> {
+        let stopwatch = cpu::Stopwatch::start(self.runtime.pace);
+        let started = self.start_from(Some(image));
+        self.copy_habit.observe(stopwatch.elapsed());
+        started
     }
 
     /// A guest whose init runs now, the CPU time that this takes, and for how long the image has kept it afterwards. The
@@ -356,7 +377,17 @@ impl Function {
         guest::Guest::start(&origin, self.runtime.next_random())
     }
 
-    /// Takes back a guest that nobody uses any more.
+    /// Takes back a guest that nobody uses any more: `gone` if it must not be entered again.
+    fn take_back(self: &Arc<Self>, guest: guest::Guest, gone: bool) {
+        let has_little = guest.memory_bytes() <= CLEARED_AT_ONCE_BYTES;
+        let clear = move |function: &Function| if gone { drop(guest) } else { function.retire(guest) };
+        if has_little || self.runtime.pace == Pace::Virtual {
+            return clear(self);
+        }
+        let function = self.clone();
+        self.runtime.compute.spawn(&self.places, move || clear(&function));
+    }
+
     fn retire(&self, mut guest: guest::Guest) {
         let may_recycle = self.runtime.starts == Starts::Recycled && self.spare.lock().len() < MAX_SPARE;
         if may_recycle && guest.retire() {
@@ -387,8 +418,8 @@ impl Sandbox for WasmSandbox {
             let mut began = runtime.clock.now();
             let (guest, origin, cpu) = if let Some(guest) = function.take_spare() {
                 (guest, Origin::Recycled, Duration::ZERO)
-            } else if let Some(copy) = function.start_copy() {
-                (copy?, Origin::Snapshot, Duration::ZERO)
+            } else if let Some(image) = function.image() {
+                (start_copy(&function, image).await?, Origin::Snapshot, Duration::ZERO)
             } else {
                 let (guest, cpu, imaging) = start_plainly(&function).await?;
                 // the host's own, for those who come after
@@ -423,8 +454,27 @@ async fn start_plainly(
     if let Some(Some(_slot)) = function.init_habit.is_trusted().then(|| runtime.inline.take_soon()) {
         return function.start_plainly();
     }
+    start_apart(function, Function::start_plainly).await
+}
+
+/// Inline unless the function's copies were found to take long: a module may have much else than memory.
+async fn start_copy(
+    function: &Arc<Function>,
+    image: Arc<memory::Image>,
+) -> Result<guest::Guest, InvocationError> {
+    if function.copy_habit.is_trusted() {
+        return function.start_copy(&image);
+    }
+    start_apart(function, move |function| function.start_copy(&image)).await
+}
+
+/// On a thread that may be held.
+async fn start_apart<T: Send + 'static>(
+    function: &Arc<Function>,
+    start: impl FnOnce(&Function) -> Result<T, InvocationError> + Send + 'static,
+) -> Result<T, InvocationError> {
     let starting = function.clone();
-    let started = runtime.compute.spawn(move || starting.start_plainly()).await;
+    let started = function.runtime.compute.spawn(&function.places, move || start(&starting)).await;
     started.map_err(|_| {
         InvocationError::new(ErrorKind::Platform, "the host failed while it started the function")
     })?

@@ -34,6 +34,11 @@ impl Habit {
         }))
     }
 
+    /// That of what is quick unless it is found not to be.
+    pub(super) fn quick() -> Self {
+        Habit(AtomicU32::new(0))
+    }
+
     /// Learns from a poll that used `cpu`.
     pub(super) fn observe(&self, cpu: Duration) {
         if cpu >= SHORT {

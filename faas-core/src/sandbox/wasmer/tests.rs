@@ -2,7 +2,7 @@
 //!
 //! From inside, because only here a guest can be polled on the test's own thread.
 
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -47,23 +47,66 @@ fn thread_usage() -> Duration {
     time(usage.ru_utime) + time(usage.ru_stime)
 }
 
+fn function(config: Config, clock: SharedClock, pages: u32) -> Arc<Function> {
+    let runtime = Runtime::new(config, clock, Arc::new(Unobserved)).expect("a runtime");
+    let wat = EVERY_TENTH
+        .replace(r#"(memory (export "memory") 1)"#, &format!(r#"(memory (export "memory") {pages})"#));
+    let wasm = wat::parse_str(wat).expect("valid WAT");
+    let module = runtime.load(&wasm, Tier::Fast).expect("a module");
+    Arc::new(Function::new(&module, Arc::new(FunctionSpec::new("f")), Vec::new()))
+}
+
+/// A function that has its image, and whose guests have one thread to compute on, which is held until the sender is dropped.
+#[cfg(target_os = "linux")]
+async fn held(pages: u32) -> (Arc<Function>, std::sync::mpsc::Sender<()>) {
+    let config = Config { max_compute_threads: Some(NonZeroUsize::MIN), ..Config::default() };
+    let function = function(config, SystemClock::shared(), pages);
+    let first = WasmSandbox(function.clone()).start().await.expect("starts");
+    assert_eq!(first.init.origin, Origin::Plain);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    function.runtime.compute.spawn(&function.places, move || held.recv());
+    (function, release)
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn copies_that_take_long_are_made_on_threads_that_may_be_held() {
+    let (function, release) = held(1).await;
+    let sandbox = WasmSandbox(function.clone());
+    let once = &mut Context::from_waker(Waker::noop());
+    let Poll::Ready(copy) = sandbox.start().as_mut().poll(once) else {
+        panic!("it is on the thread that asks")
+    };
+    // kept, so that it is none that another would begin as
+    let copy = copy.expect("starts");
+    assert_eq!(copy.init.origin, Origin::Snapshot);
+    function.copy_habit.observe(Duration::from_millis(5));
+    let mut start = sandbox.start();
+    assert!(start.as_mut().poll(once).is_pending(), "it waits for the thread");
+    drop(release);
+    assert_eq!(start.await.expect("starts").init.origin, Origin::Snapshot);
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn much_memory_is_cleared_on_threads_that_may_be_held() {
+    for (pages, is_at_once) in [(16, true), (512, false)] {
+        let (function, release) = held(pages).await;
+        let copy = WasmSandbox(function.clone()).start().await.expect("starts");
+        assert_eq!(copy.init.origin, Origin::Snapshot);
+        drop(copy);
+        assert_eq!(function.spare.lock().len(), usize::from(is_at_once), "{pages} pages");
+        drop(release);
+        while function.spare.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn cpu_time_is_what_getrusage_says() {
     let clock = SystemClock::shared();
-    let runtime = Runtime::new(Config::default(), clock.clone(), Arc::new(Unobserved)).expect("a runtime");
-    let wasm = wat::parse_str(EVERY_TENTH).expect("valid WAT");
-    let module = runtime.load(&wasm, Tier::Fast).expect("a module");
-    let function = Arc::new(Function {
-        compiled: module.compiled.clone(),
-        runtime: runtime.clone(),
-        spec: Arc::new(FunctionSpec::new("f")),
-        environment: Vec::new(),
-        limits: calls::Limits { max_request_bytes: 0, max_reply_bytes: 0 },
-        habit: placement::Habit::new(Pace::Real),
-        init_habit: placement::Habit::new(Pace::Real),
-        image: OnceLock::new(),
-        spare: Mutex::default(),
-    });
+    let function = function(Config::default(), clock.clone(), 1);
     let (guest, ..) = function.start_plainly().expect("starts");
     let instance = WasmInstance::new(function.clone(), guest);
     let bounds = Bounds { deadline: clock.now() + Duration::from_secs(60), cpu_left: None };

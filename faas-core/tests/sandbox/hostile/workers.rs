@@ -1,6 +1,7 @@
 //! Guests that hold threads: async workers, and those that are for guests.
 
 use std::{
+    future::poll_fn,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     num::NonZeroUsize,
@@ -8,9 +9,13 @@ use std::{
         Arc, Barrier,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
 };
 
-use faas_core::{invocation::ErrorKind, sandbox::wasmer::Config};
+use faas_core::{
+    invocation::{ErrorKind, FunctionSpec},
+    sandbox::wasmer::Config,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -126,6 +131,52 @@ fn as_many_as_there_are_workers_hold_nobody_else_either() {
         let answered =
             runtime.expect("threads").block_on(answered_while_spinning(u8::try_from(workers).expect("few")));
         assert!(answered > 100, "only {answered} were answered with {workers} workers");
+    }
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_their_instance_hold_no_threads() {
+    // the one that spins has one, and there are two for a function and two more
+    let config = Config { max_compute_threads: NonZeroUsize::new(2), ..Config::default() };
+    let host = Host::with_config(config);
+    // each sleeps, until all have begun, and the first that is woken spins
+    let herd = poll(
+        "(local.set $i (i32.add (i32.const 1024) (i32.shl (local.get $call) (i32.const 2))))
+         (if (i32.eqz (i32.load (local.get $i))) (then
+            (i64.store (i32.const 72) (i64.const 50000000))
+            (i32.store (local.get $i)
+                (call $op_begin (local.get $call) (i32.const 1) (i32.const 72) (i32.const 8)))))
+         (if (i32.eq (call $op_take (i32.load (local.get $i)) (i32.const 0) (i32.const 0)) (i32.const -1))
+            (then (return (i32.const 0))))
+         (call $log (i32.const 3) (i32.const 64) (i32.const 1))
+         (loop $l (br $l)) (i32.const 1)",
+    );
+    let spec = FunctionSpec { instance_concurrency: 8, ..spec_with_timeout(4_000) };
+    let guest = host.start(&herd, spec).await.expect("starts");
+    let mut calls: Vec<_> = (0..8).map(|_| Box::pin(guest.get())).collect();
+    let all = poll_fn(|cx| {
+        for call in &mut calls {
+            if let Poll::Ready(ended) = call.as_mut().poll(cx) {
+                panic!("it spins: {ended:?}");
+            }
+        }
+        Poll::<()>::Pending
+    });
+    let quick = async {
+        while host.seen.lines.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // the others are woken too by now, or are so while these are served
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            host.run(&poll("(return (call $reply (local.get $call)))"), spec_with_timeout(2_000))
+                .await
+                .expect("is served");
+        }
+    };
+    tokio::select! {
+        () = all => {}
+        () = quick => {}
     }
 }
 
