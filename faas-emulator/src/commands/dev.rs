@@ -29,7 +29,8 @@ use crate::{
     trigger::{http, tls},
 };
 
-/// Clients that are in the middle of a request, or of reading a reply, are waited for so long after the last invocation has ended.
+/// Clients that are in the middle of a request, or of reading a reply, are waited for so long after the last invocation has ended, and
+/// invocations so long after the last client has left.
 const SILENT: Duration = Duration::from_secs(3);
 /// Between two looks at whether it has.
 const LOOK: Duration = Duration::from_millis(100);
@@ -257,7 +258,16 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         if let Some(events) = events {
             events.stop().await;
         }
-        host.shutdown().await;
+        let mut shut_down = std::pin::pin!(host.shutdown());
+        let mut patience = SILENT;
+        loop {
+            tokio::select! {
+                () = &mut shut_down => break,
+                // whoever has asked for it has left
+                () = clock.sleep_until(clock.now() + patience) => host.runtime().stop_guests(),
+            }
+            patience = LOOK;
+        }
     };
     let code = tokio::select! {
         () = drain => ExitCode::SUCCESS,

@@ -19,6 +19,14 @@ async fn slow(request: Request) -> String {
     "slept".into()
 }
 
+#[function(timeout = "600s")]
+async fn spins() {
+    println!("it spins");
+    loop {
+        std::hint::black_box(());
+    }
+}
+
 #[function(timeout = "60s")]
 async fn reads(request: Request) -> Result<String> {
     request.into_body().bytes().await?;
@@ -69,6 +77,25 @@ fn clients_that_say_no_more_are_not_waited_for() {
     let (status, events, _) = dev.wait();
     assert!(status.success(), "{status}");
     assert_eq!(events.last().expect("the bill")["event"], "bill");
+}
+
+#[test]
+fn what_computes_for_nobody_is_stopped_and_billed() {
+    let project = Project::new("nobodys", SLOW);
+    let dev = Dev::serve(project.path(), &[]);
+    block_on(async {
+        let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
+        stream.write_all(b"GET /spins HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        tokio::task::block_in_place(|| dev.event("log"));
+    });
+    dev.interrupt();
+    let (status, events, _) = dev.wait();
+    assert!(status.success(), "{status}");
+    let told = events.iter().find(|e| e["event"] == "invocation").expect("it is told");
+    assert_eq!(told["error"], "cancelled", "{told}");
+    // until it was stopped, some seconds after the last client had left
+    assert!(told["handler_ms"].as_f64() > Some(2_000.0), "{told}");
+    assert_eq!(events.last().expect("the bill")["functions"][0]["requests"], 1);
 }
 
 #[test]

@@ -224,6 +224,11 @@ impl Runtime {
         self.cache_remark.as_deref()
     }
 
+    /// Stops the guests that run at this moment, as at their deadline: for who ends, and knows that nobody waits for them.
+    pub fn stop_guests(&self) {
+        self.watchdog.stop_all();
+    }
+
     /// Each instance has a stream of randomness of its own.
     fn next_random(&self) -> random::Random {
         random::Random::new(self.seed, self.instances_started.fetch_add(1, Ordering::Relaxed))

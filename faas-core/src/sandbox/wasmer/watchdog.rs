@@ -193,6 +193,16 @@ impl Watchdog {
     }
 }
 
+impl Watchdog {
+    /// Brings the deadline of all that is entered forward to now.
+    pub(super) fn stop_all(&self) {
+        let now = self.shared.clock.now();
+        for watched in self.shared.entered.lock().slots.iter_mut().flatten() {
+            watched.bounds.deadline = now;
+        }
+    }
+}
+
 impl Drop for Watchdog {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
