@@ -313,10 +313,10 @@ impl Driver {
     /// One poll of the guest: inline if its function is known to be quick, else on a thread that may be held.
     async fn step(&mut self) -> Result<Step, InvocationError> {
         let Some(ticket) = self.call else { return Err(platform("a call was polled after its end")) };
-        let bounds = self.bounds();
         let function = self.instance.function.clone();
         let waker = Waker::from(self.wakeup.clone());
         if function.habit.is_trusted() {
+            let bounds = self.bounds();
             let inline = poll_fn(|cx| match function.runtime.inline.take_soon() {
                 None => Poll::Ready(None),
                 Some(_slot) => self
@@ -328,20 +328,26 @@ impl Driver {
                 return Ok(step);
             }
         }
+        // boxed, so that calls that run inline are no larger for it
+        Box::pin(self.step_apart(ticket, waker)).await
+    }
+
+    async fn step_apart(&mut self, ticket: Ticket, waker: Waker) -> Result<Step, InvocationError> {
         let is_computed = self.is_computed();
         let (instance, timed) = (self.instance.clone(), Arc::<Timed>::default());
-        let turn =
-            if is_computed { instance.turn().await } else { self.before_deadline(instance.turn()).await? };
-        let (bounds, timing) = (self.bounds(), timed.clone());
-        let step = {
-            let instance = instance.clone();
-            move || {
-                let _turn = turn;
-                timing.begin();
-                instance.with(|guest| instance.step(guest, ticket, &waker, bounds))
-            }
+        let function = instance.function.clone();
+        let its_turn = async {
+            let turn = instance.turn().await;
+            (turn, function.places.take().await)
         };
-        let running = self.running.insert(function.runtime.compute.spawn(&function.places, step));
+        let (turn, place) = if is_computed { its_turn.await } else { self.before_deadline(its_turn).await? };
+        let (bounds, timing) = (self.bounds(), timed.clone());
+        let step = move || {
+            let _turn = turn;
+            timing.begin();
+            instance.with(|guest| instance.step(guest, ticket, &waker, bounds))
+        };
+        let running = self.running.insert(function.runtime.compute.spawn(place, step));
         let ended = if is_computed {
             Some((&mut *running).await)
         } else {
@@ -444,7 +450,8 @@ impl Driver {
                     let turn = instance.turn().await;
                     poll_fn(|cx| instance.try_with(cx.waker(), |_| ())).await;
                     let function = instance.function.clone();
-                    function.runtime.compute.spawn(&function.places, move || {
+                    let place = function.places.take().await;
+                    function.runtime.compute.spawn(place, move || {
                         let _turn = turn;
                         if instance.cancel(ticket) && is_healthy {
                             lease.release();

@@ -76,7 +76,7 @@ pub struct Config {
     /// Whether time is real.
     pub pace: Pace,
     /// The most threads on which guests compute, of those that each function has one for each processor of, and of those for
-    /// any more, which are further behind; when absent 2,048 each.
+    /// its others, which are further behind; when absent 2,048 each.
     pub max_compute_threads: Option<NonZeroUsize>,
 }
 
@@ -390,7 +390,7 @@ impl Function {
             return clear(self);
         }
         let function = self.clone();
-        self.runtime.compute.spawn(&self.places, move || clear(&function));
+        self.runtime.compute.spawn(self.places.take_now(), move || clear(&function));
     }
 
     fn retire(&self, mut guest: guest::Guest) {
@@ -479,7 +479,8 @@ async fn start_apart<T: Send + 'static>(
     start: impl FnOnce(&Function) -> Result<T, InvocationError> + Send + 'static,
 ) -> Result<T, InvocationError> {
     let starting = function.clone();
-    let started = function.runtime.compute.spawn(&function.places, move || start(&starting)).await;
+    let place = function.places.take().await;
+    let started = function.runtime.compute.spawn(place, move || start(&starting)).await;
     started.map_err(|_| {
         InvocationError::new(ErrorKind::Platform, "the host failed while it started the function")
     })?

@@ -64,7 +64,7 @@ async fn held(pages: u32) -> (Arc<Function>, std::sync::mpsc::Sender<()>) {
     let first = WasmSandbox(function.clone()).start().await.expect("starts");
     assert_eq!(first.init.origin, Origin::Plain);
     let (release, held) = std::sync::mpsc::channel::<()>();
-    function.runtime.compute.spawn(&function.places, move || held.recv());
+    function.runtime.compute.spawn(function.places.take_now(), move || held.recv());
     (function, release)
 }
 

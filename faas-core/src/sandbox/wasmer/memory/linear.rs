@@ -133,7 +133,7 @@ impl SlotMemory {
             // SAFETY: within the slot; private pages of the image's mapping are dropped, and read from it again; others are
             // zeros again.
             _ => unsafe {
-                checked(libc::madvise(base.cast(), initial, libc::MADV_DONTNEED))?;
+                forget(base, initial)?;
             },
         }
         self.tell_size();
@@ -144,17 +144,35 @@ impl SlotMemory {
     fn scrub(&mut self, slot: &mut Slot) -> io::Result<()> {
         let (base, len) = (slot.base(), self.pages.bytes().0);
         match &self.image {
-            None => slot.blank(),
-            // SAFETY: the slot is exclusively ours, and the instance that used it is being dropped.
+            None => {
+                // SAFETY: the slot is exclusively ours, and the instance that used it is being dropped.
+                unsafe { forget(base, len)? };
+                slot.blank()
+            }
+            // SAFETY: as above.
             Some(image) => unsafe {
                 let initial = image.len();
                 if len > initial {
                     close(base.add(initial), len - initial)?;
                 }
-                checked(libc::madvise(base.cast(), initial, libc::MADV_DONTNEED)).map(drop)
+                forget(base, initial)
             },
         }
     }
+}
+
+/// Drops what was written to private memory, some at a time: meanwhile the kernel holds a lock that others of the process wait for.
+///
+/// # Safety
+/// Nobody may use the range.
+unsafe fn forget(at: *mut u8, len: usize) -> io::Result<()> {
+    const AT_ONCE_BYTES: usize = 16 << 20;
+    for begin in (0..len).step_by(AT_ONCE_BYTES) {
+        let (at, len) = (at.wrapping_add(begin), AT_ONCE_BYTES.min(len - begin));
+        // SAFETY: by the caller's promise.
+        checked(unsafe { libc::madvise(at.cast(), len, libc::MADV_DONTNEED) })?;
+    }
+    Ok(())
 }
 
 /// Makes anonymous memory inaccessible and forgets its content.
@@ -164,7 +182,7 @@ impl SlotMemory {
 unsafe fn close(at: *mut u8, len: usize) -> io::Result<()> {
     // SAFETY: by the caller's promise.
     unsafe {
-        checked(libc::madvise(at.cast(), len, libc::MADV_DONTNEED))?;
+        forget(at, len)?;
         checked(libc::mprotect(at.cast(), len, libc::PROT_NONE)).map(drop)
     }
 }
