@@ -7,6 +7,7 @@
 
 use std::{
     future::poll_fn,
+    pin::pin,
     sync::Arc,
     task::{Poll, Wake, Waker},
     time::Duration,
@@ -151,6 +152,8 @@ struct Driver {
     deadline: Time,
     used: Used,
     cpu: Duration,
+    /// Of that, what it has used since it last had to wait for something.
+    unbroken: Duration,
     /// For how long it has stood still because its share of a CPU was used up,
     throttled: Duration,
     /// since when it does so now,
@@ -182,6 +185,7 @@ impl Driver {
             deadline,
             used: Used::default(),
             cpu: Duration::ZERO,
+            unbroken: Duration::ZERO,
             throttled: Duration::ZERO,
             pausing: None,
             skipped: Duration::ZERO,
@@ -263,8 +267,9 @@ impl Driver {
     }
 
     fn use_up(&mut self, used: Used) {
-        self.instance.function.habit.observe(used.cpu);
         self.cpu += used.cpu;
+        self.unbroken += used.cpu;
+        self.instance.function.habit.observe(self.unbroken);
         // none of these goes down, but a step that found the guest gone knows of none
         self.used = Used {
             cpu: used.cpu,
@@ -380,10 +385,24 @@ impl Driver {
         if self.is_computed() { bounds.in_cpu_time(function.runtime.clock.now()) } else { bounds }
     }
 
-    /// Waits until something that the call waits for has happened, which may have been before now.
+    /// Waits until something that the call waits for has happened. That may have been before now, and the guest may have done it
+    /// itself, again and again: then others have their turn first.
     async fn woken_or_overdue(&mut self) -> Result<(), InvocationError> {
         let wakeup = self.wakeup.clone();
-        self.before_deadline(wakeup.0.notified()).await
+        let mut has_waited = false;
+        let mut notified = pin!(wakeup.0.notified());
+        let woken = poll_fn(|cx| {
+            let woken = notified.as_mut().poll(cx);
+            has_waited |= woken.is_pending();
+            woken
+        });
+        self.before_deadline(woken).await?;
+        if has_waited {
+            self.unbroken = Duration::ZERO;
+        } else {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     async fn before_deadline<T>(&mut self, future: impl Future<Output = T>) -> Result<T, InvocationError> {

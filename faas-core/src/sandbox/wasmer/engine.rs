@@ -62,15 +62,15 @@ impl Tier {
 }
 
 /// A module's engine, for the one store whose instance begins as `start` says, and whose memory stops growing at
-/// `memory_mib`. `is_plain` tells that the module changes no table while it runs.
-pub(super) fn limited(engine: &Engine, memory_mib: u32, is_plain: bool, start: Arc<Start>) -> Engine {
+/// `memory_mib`. `changes_tables` tells whether the module changes one while it runs.
+pub(super) fn limited(engine: &Engine, memory_mib: u32, changes_tables: bool, start: Arc<Start>) -> Engine {
     let mut engine = engine.clone();
     // 16 pages of 64 KiB to a MiB
     let limit = Pages(memory_mib.saturating_mul(16).min(Pages::max_value().0));
     engine.set_tunables(Limited {
         base: BaseTunables::new(),
         limit,
-        max_table_elements: if is_plain { MAX_TABLE_ELEMENTS } else { MAX_CHANGED_ELEMENTS },
+        max_table_elements: max_table_elements(changes_tables),
         table_elements: AtomicU32::new(0),
         start,
     });
@@ -102,6 +102,16 @@ const MAX_GROWN_ELEMENTS: u32 = 1 << 10;
 /// interrupted: it must be short beside what the guest does between two of them.
 const MAX_CHANGED_ELEMENTS: u32 = 1 << 12;
 
+/// Elements that the tables of one instance may have.
+pub(super) fn max_table_elements(changes_tables: bool) -> u32 {
+    if changes_tables { MAX_CHANGED_ELEMENTS } else { MAX_TABLE_ELEMENTS }
+}
+
+/// To how many elements a table may grow.
+pub(super) fn max_elements(ty: &TableType) -> u32 {
+    ty.maximum.unwrap_or(u32::MAX).min(MAX_GROWN_ELEMENTS.max(ty.minimum))
+}
+
 struct Limited {
     base: BaseTunables,
     limit: Pages,
@@ -122,7 +132,7 @@ impl Limited {
     }
 
     fn cap_table(&self, ty: &TableType) -> Result<TableType, String> {
-        let maximum = ty.maximum.unwrap_or(u32::MAX).min(MAX_GROWN_ELEMENTS.max(ty.minimum));
+        let maximum = max_elements(ty);
         let before = self.table_elements.fetch_add(maximum, Ordering::Relaxed);
         let most = self.max_table_elements;
         if maximum > most.saturating_sub(before) {

@@ -95,8 +95,8 @@ impl Guest {
         let alarm = Arc::new(Alarm::default());
         let memory_at = MemoryAt::default();
         let start = Arc::new(Start::new(origin.slots.clone(), origin.image.cloned(), memory_at.clone()));
-        let is_plain = compiled.keeps().is_none();
-        let engine = engine::limited(compiled.engine(), spec.memory_mib, is_plain, start.clone());
+        let changes_tables = compiled.changes_tables();
+        let engine = engine::limited(compiled.engine(), spec.memory_mib, changes_tables, start.clone());
         let mut store = Store::new(engine);
         store.set_trap_handler(interrupt::handler(memory_at));
         let env = FunctionEnv::new(&mut store, state(origin, random, &alarm));
@@ -117,7 +117,12 @@ impl Guest {
                     let error = fault::explain(trap, env.as_ref(&store), spec);
                     return init_failed(&error, spec);
                 }
-                other => (ErrorKind::InitFailed, format!("the instance could not be made: {other}")),
+                other => match start.refusal() {
+                    Some(why) => {
+                        (ErrorKind::Platform, format!("the host has no memory for an instance: {why}"))
+                    }
+                    None => (ErrorKind::InitFailed, format!("the instance could not be made: {other}")),
+                },
             };
             InvocationError::new(kind, message)
         })?;

@@ -358,14 +358,27 @@ impl Function {
             return Ok((guest, cpu, Duration::ZERO));
         }
         let began = self.runtime.clock.now();
-        self.image.get_or_init(|| {
+        if self.image.get().is_none() {
             let image = match self.compiled.keeps() {
                 Some(keeps) => Err(memory::seeds::NotRestorable::Module(keeps)),
                 None => guest.take_image(),
             };
-            image.map(Arc::new).inspect_err(|why| self.say_not_restorable(why))
-        });
+            self.keep(image);
+        }
         Ok((guest, cpu, self.runtime.clock.now().since(began)))
+    }
+
+    /// Keeps what was found of the function's initialised state. What the system refuses now it may grant the next.
+    fn keep(&self, image: Result<memory::Image, memory::seeds::NotRestorable>) {
+        let is_final = !matches!(image, Err(memory::seeds::NotRestorable::System(_)));
+        let image = image.map(Arc::new);
+        let refusal = image.as_ref().err().cloned();
+        // another start may have been quicker
+        if (!is_final || self.image.set(image).is_ok())
+            && let Some(why) = refusal
+        {
+            self.say_not_restorable(&why);
+        }
     }
 
     fn start_from(&self, image: Option<&Arc<memory::Image>>) -> Result<guest::Guest, InvocationError> {
@@ -405,9 +418,14 @@ impl Function {
             id: None,
             function: self.spec.name.clone(),
             level: LogLevel::Host,
-            text: format!(
-                "every cold start runs the function's init, as no snapshot of it can be used: {why}"
-            ),
+            text: match why {
+                memory::seeds::NotRestorable::System(_) => {
+                    format!("the next cold start runs the function's init again: {why}")
+                }
+                _ => format!(
+                    "every cold start runs the function's init, as no snapshot of it can be used: {why}"
+                ),
+            },
         };
         self.runtime.observer.observe(&Transition::Log(&line));
     }

@@ -6,7 +6,7 @@ use wasmer::{ExternType, FunctionType, Type};
 
 use super::{
     cache,
-    engine::Tier,
+    engine::{self, Tier},
     memory::restorable::{self, Keeps},
     names,
 };
@@ -26,7 +26,7 @@ const MAX_IMPORTS: usize = 1_000;
 const MAX_EXPORTS: usize = 10_000;
 /// Elements that the segments for tables may have, all together. Each instance has a copy of what is not placed at its start.
 /// As many as tables may hold; rustc makes one for each function whose address is taken.
-const MAX_ELEMENTS: usize = super::engine::MAX_TABLE_ELEMENTS as usize;
+const MAX_ELEMENTS: usize = engine::MAX_TABLE_ELEMENTS as usize;
 /// Segments that these may come in.
 const MAX_ELEMENT_SEGMENTS: usize = 10_000;
 
@@ -107,6 +107,7 @@ struct Inner {
     functions: Vec<manifest::Entry>,
     memory_min_mib: u32,
     keeps: Option<Keeps>,
+    changes_tables: bool,
     hash: String,
     tier: Tier,
 }
@@ -146,7 +147,9 @@ impl Compiled {
             }
         };
         let functions = check(&module)?;
-        let keeps = restorable::keeps(wasm).map_err(|e| ModuleError::NotWasm(e.to_string()))?;
+        let (keeps, changes_tables) =
+            restorable::keeps(wasm).map_err(|e| ModuleError::NotWasm(e.to_string()))?;
+        check_tables(&module, changes_tables)?;
         let memory_min = module.exports().memories().map(|memory| memory.ty().minimum.0).max();
         let hash = blake3::hash(wasm).to_hex()[..32].to_owned();
         Ok(Compiled(Arc::new(Inner {
@@ -155,6 +158,7 @@ impl Compiled {
             functions,
             memory_min_mib: memory_min.unwrap_or(0).div_ceil(16),
             keeps,
+            changes_tables,
             hash,
             tier,
         })))
@@ -183,6 +187,11 @@ impl Compiled {
         self.0.keeps
     }
 
+    /// Whether it changes a table while it runs.
+    pub(super) fn changes_tables(&self) -> bool {
+        self.0.changes_tables
+    }
+
     pub(super) fn hash(&self) -> &str {
         &self.0.hash
     }
@@ -209,6 +218,17 @@ fn check_counts(module: &wasmer::Module) -> Result<(), ModuleError> {
         }
     }
     Ok(())
+}
+
+/// Holds the tables against what the engine allows, so that who is over it need not be started to be told.
+fn check_tables(module: &wasmer::Module, changes_tables: bool) -> Result<(), ModuleError> {
+    let room = module.info().tables.values().map(|table| u64::from(engine::max_elements(table))).sum::<u64>();
+    let max = engine::max_table_elements(changes_tables);
+    if room <= u64::from(max) {
+        return Ok(());
+    }
+    let those = if changes_tables { " in those that a module may change while it runs" } else { "" };
+    Err(ModuleError::NotWasm(format!("its tables have room for {room} elements, {max} are allowed{those}")))
 }
 
 /// Holds the module against the ABI. The manifest comes first: it tells a function of another version apart from

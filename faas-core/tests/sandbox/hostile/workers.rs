@@ -63,13 +63,21 @@ fn connect(addr: SocketAddr, guest: u8) -> TcpStream {
     stream
 }
 
+const SPIN: &str = "(loop $l (br $l))";
+/// What a future does that gives way and gives way.
+const WAKE_ITSELF: &str = "(call $wake (local.get $call)) (return (i32.const 0))";
+
 /// How many times somebody else is answered while so many guests spin that were quick before.
-async fn answered_while_spinning(guests: u8) -> u32 {
+async fn answered_while_spinning(guests: u8, spin: &str) -> u32 {
     let host: &'static Host = Box::leak(Box::new(Host::new()));
     let spin_after = poll(&format!(
         "(i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))
          (if (i32.gt_u (i32.load (i32.const 64)) (i32.const {QUICK}))
-             (then (call $log (i32.const 3) (i32.const 64) (i32.const 1)) (loop $l (br $l))))
+             (then
+                (if (i32.eqz (i32.load (i32.const 68))) (then
+                    (i32.store (i32.const 68) (i32.const 1))
+                    (call $log (i32.const 3) (i32.const 64) (i32.const 1))))
+                {spin}))
          (return (call $reply (local.get $call)))"
     ));
     let mut started = Vec::new();
@@ -117,8 +125,18 @@ async fn answered_while_spinning(guests: u8) -> u32 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_turns_to_spinning_on_a_worker_holds_nobody_else() {
-    let answered = answered_while_spinning(1).await;
+    let answered = answered_while_spinning(1, SPIN).await;
     assert!(answered > 100, "only {answered} were answered");
+}
+
+#[test]
+fn guests_that_wake_themselves_hold_nobody_either() {
+    // as many as may run where others do, with the worker that is kept back
+    let guests = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).clamp(2, 8);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(guests + 1).enable_all().build();
+    let guests = u8::try_from(guests).expect("few");
+    let answered = runtime.expect("threads").block_on(answered_while_spinning(guests, WAKE_ITSELF));
+    assert!(answered > 1_000, "only {answered} were answered");
 }
 
 #[test]
@@ -128,8 +146,9 @@ fn as_many_as_there_are_workers_hold_nobody_else_either() {
     for workers in [processors + 1, 2] {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
-        let answered =
-            runtime.expect("threads").block_on(answered_while_spinning(u8::try_from(workers).expect("few")));
+        let answered = runtime
+            .expect("threads")
+            .block_on(answered_while_spinning(u8::try_from(workers).expect("few"), SPIN));
         assert!(answered > 100, "only {answered} were answered with {workers} workers");
     }
 }

@@ -63,10 +63,10 @@ impl Image {
         let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
         // SAFETY: the descriptor is open; the arguments are numbers.
         checked(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
-        // SAFETY: a new mapping: no other is replaced.
+        // SAFETY: a new mapping: no other is replaced. (There is no mapping of nothing.)
         let pages = unsafe {
-            let (protection, flags) = (libc::PROT_READ, libc::MAP_SHARED);
-            libc::mmap(std::ptr::null_mut(), memory.len(), protection, flags, file.as_raw_fd(), 0)
+            let (protection, flags, len) = (libc::PROT_READ, libc::MAP_SHARED, memory.len().max(1));
+            libc::mmap(std::ptr::null_mut(), len, protection, flags, file.as_raw_fd(), 0)
         };
         if pages == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -81,6 +81,14 @@ impl Image {
     pub(super) fn taken_bytes(&self) -> io::Result<u64> {
         use std::os::unix::fs::MetadataExt as _;
         Ok(512 * self.file.metadata()?.blocks())
+    }
+
+    /// One that cannot be mapped.
+    #[cfg(test)]
+    pub(super) fn broken(self) -> io::Result<Self> {
+        let mut image = self;
+        image.file = File::open("/dev/null")?;
+        Ok(image)
     }
 
     pub(super) fn id(&self) -> ImageId {
@@ -131,7 +139,7 @@ impl Image {
     /// The [`Image::len`] bytes at `base` must be anonymous memory that is nobody's, and the caller's to replace.
     pub(super) unsafe fn map_at(&self, base: *mut u8) -> io::Result<()> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE;
         for (piece, is_kept) in self.extents.pieces(0..self.len) {
             let at = base.wrapping_add(piece.start);
             if !is_kept {
@@ -153,7 +161,7 @@ impl Drop for Image {
     fn drop(&mut self) {
         self.slots.forget(self.id);
         // SAFETY: made by `new`, and no slice of it outlives `self`.
-        let unmapped = checked(unsafe { libc::munmap(self.pages.as_ptr().cast(), self.len) });
+        let unmapped = checked(unsafe { libc::munmap(self.pages.as_ptr().cast(), self.len.max(1)) });
         debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
 }

@@ -65,18 +65,14 @@ impl SlotMemory {
         definition: NonNull<VMMemoryDefinition>,
     ) -> io::Result<Self> {
         let mut slot = slots.take(image.as_ref().map(|image| image.id()))?;
-        let pages = match &image {
-            Some(image) => {
-                if slot.image() != Some(image.id()) {
-                    // SAFETY: the slot is ours, blank, and longer than any image.
-                    unsafe { image.map_at(slot.base())? };
-                    slot.set_image(Some(image.id()));
+        let pages = match prepare(&mut slot, image.as_deref(), ty.minimum) {
+            Ok(pages) => pages,
+            Err(why) => {
+                // of which the beginning may be there
+                if slot.blank().is_ok() {
+                    slots.give_back(slot);
                 }
-                Pages((image.len() / wasmer::WASM_PAGE_SIZE) as u32)
-            }
-            None => {
-                open(slot.base(), ty.minimum.bytes().0)?;
-                ty.minimum
+                return Err(why);
             }
         };
         let (slot, slots) = (Some(slot), slots.clone());
@@ -159,6 +155,20 @@ impl SlotMemory {
             },
         }
     }
+}
+
+/// Makes a slot begin as `image`, or as `minimum` pages of zeros; how many pages that is.
+fn prepare(slot: &mut Slot, image: Option<&Image>, minimum: Pages) -> io::Result<Pages> {
+    let Some(image) = image else {
+        open(slot.base(), minimum.bytes().0)?;
+        return Ok(minimum);
+    };
+    if slot.image() != Some(image.id()) {
+        // SAFETY: the slot is exclusively ours, blank, and longer than any image.
+        unsafe { image.map_at(slot.base())? };
+        slot.set_image(Some(image.id()));
+    }
+    Ok(Pages((image.len() / wasmer::WASM_PAGE_SIZE) as u32))
 }
 
 /// Drops what was written to private memory, some at a time: meanwhile the kernel holds a lock that others of the process wait for.

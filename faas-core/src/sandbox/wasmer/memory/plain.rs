@@ -37,6 +37,10 @@ impl Start {
         None
     }
 
+    pub(in super::super) fn refusal(&self) -> Option<&str> {
+        None
+    }
+
     pub(in super::super) fn enter(&self) {}
 
     /// # Safety

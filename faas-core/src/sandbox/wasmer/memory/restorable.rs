@@ -32,16 +32,21 @@ impl fmt::Display for Keeps {
     }
 }
 
-/// What the module's instances keep beside memory and numbers: the first that is found.
-pub(in super::super) fn keeps(wasm: &[u8]) -> Result<Option<Keeps>, BinaryReaderError> {
+/// What the module's instances keep beside memory and numbers: the first that is found; and whether it changes a table.
+pub(in super::super) fn keeps(wasm: &[u8]) -> Result<(Option<Keeps>, bool), BinaryReaderError> {
+    let (mut first, mut changes_tables) = (None, false);
+    let mut found = |keeps| {
+        first.get_or_insert(keeps);
+        changes_tables |= keeps == Keeps::Table;
+    };
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
-            Payload::StartSection { .. } => return Ok(Some(Keeps::StartFunction)),
+            Payload::StartSection { .. } => found(Keeps::StartFunction),
             Payload::GlobalSection(globals) => {
                 for global in globals {
                     let ty = global?.ty;
                     if ty.mutable && matches!(ty.content_type, ValType::Ref(_)) {
-                        return Ok(Some(Keeps::Reference));
+                        found(Keeps::Reference);
                     }
                 }
             }
@@ -52,13 +57,11 @@ pub(in super::super) fn keeps(wasm: &[u8]) -> Result<Option<Keeps>, BinaryReader
                         | Operator::TableGrow { .. }
                         | Operator::TableFill { .. }
                         | Operator::TableCopy { .. }
-                        | Operator::TableInit { .. } => return Ok(Some(Keeps::Table)),
+                        | Operator::TableInit { .. } => found(Keeps::Table),
                         // `memory.init` reaches a memory as the module's own data does, which an image stands for
                         Operator::ElemDrop { .. }
                         | Operator::DataDrop { .. }
-                        | Operator::MemoryInit { .. } => {
-                            return Ok(Some(Keeps::Segments));
-                        }
+                        | Operator::MemoryInit { .. } => found(Keeps::Segments),
                         _ => {}
                     }
                 }
@@ -66,7 +69,7 @@ pub(in super::super) fn keeps(wasm: &[u8]) -> Result<Option<Keeps>, BinaryReader
             _ => {}
         }
     }
-    Ok(None)
+    Ok((first, changes_tables))
 }
 
 #[cfg(test)]
@@ -74,6 +77,10 @@ mod tests {
     use super::*;
 
     fn of(wat: &str) -> Option<Keeps> {
+        both(wat).0
+    }
+
+    fn both(wat: &str) -> (Option<Keeps>, bool) {
         keeps(&wat::parse_str(wat).expect("valid WAT")).expect("valid wasm")
     }
 
@@ -111,7 +118,10 @@ mod tests {
             ("(module (global (mut funcref) (ref.null func)))".into(), Keeps::Reference),
             ("(module (func) (start 0))".into(), Keeps::StartFunction),
         ] {
-            assert_eq!(of(&wat), Some(keeps), "{wat}");
+            assert_eq!(both(&wat), (Some(keeps), keeps == Keeps::Table), "{wat}");
         }
+        let both_kinds =
+            format!("(module {table} (func (table.set (i32.const 0) (ref.null func))) (start 0))");
+        assert_eq!(both(&both_kinds), (Some(Keeps::StartFunction), true));
     }
 }

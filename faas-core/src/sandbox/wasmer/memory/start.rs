@@ -1,6 +1,9 @@
 //! What one instance begins as: zeros and the module's data, or a function's image.
 
-use std::{ptr::NonNull, sync::Arc};
+use std::{
+    ptr::NonNull,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 use wasmer::{
@@ -28,6 +31,7 @@ pub(in super::super) struct Start {
     /// Told before any of the guest's code runs, its start function included.
     memory_at: MemoryAt,
     globals: Mutex<Vec<Global>>,
+    refusal: OnceLock<String>,
 }
 
 /// Where compiled code keeps a global that it may change.
@@ -39,12 +43,24 @@ unsafe impl Send for Global {}
 
 impl Start {
     pub(in super::super) fn new(slots: Arc<Slots>, image: Option<Arc<Image>>, memory_at: MemoryAt) -> Self {
-        Start { slots, image, visitors: Arc::default(), memory_at, globals: Mutex::default() }
+        Start {
+            slots,
+            image,
+            visitors: Arc::default(),
+            memory_at,
+            globals: Mutex::default(),
+            refusal: OnceLock::new(),
+        }
     }
 
     /// The image that the instance began as, and can go back to.
     pub(in super::super) fn image(&self) -> Option<&Arc<Image>> {
         self.image.as_ref()
+    }
+
+    /// Why the instance got no memory, if the operating system refused it.
+    pub(in super::super) fn refusal(&self) -> Option<&str> {
+        self.refusal.get().map(String::as_str)
     }
 
     /// To be called by each thread before it writes to the instance's memory, or lets the guest run.
@@ -71,7 +87,11 @@ impl Start {
         let memory = unsafe {
             SlotMemory::new(&self.slots, self.image.clone(), self.visitors.clone(), ty, definition)
         };
-        let memory = memory.map_err(|why| MemoryError::Region(why.to_string()))?;
+        let memory = memory.map_err(|why| {
+            let why = why.to_string();
+            let _ = self.refusal.set(why.clone()); // an instance has one memory
+            MemoryError::Region(why)
+        })?;
         self.memory_at.tell(memory.base());
         Ok(VMMemory(Box::new(memory)))
     }

@@ -28,13 +28,22 @@ impl Instance {
     }
 
     fn with_pages(slots: &Arc<Slots>, image: Option<&Arc<Image>>, minimum: u32, maximum: u32) -> Self {
+        Self::try_start(slots, image, minimum, maximum).expect("a slot")
+    }
+
+    fn try_start(
+        slots: &Arc<Slots>,
+        image: Option<&Arc<Image>>,
+        minimum: u32,
+        maximum: u32,
+    ) -> std::io::Result<Self> {
         let mut definition = Box::new(VMMemoryDefinition { base: std::ptr::null_mut(), current_length: 0 });
         let ty = MemoryType { minimum: Pages(minimum), maximum: Some(Pages(maximum)), shared: false };
         let at = NonNull::from(&mut *definition);
         let visitors = Arc::<Visitors>::default();
         // SAFETY: the definition is boxed, and is dropped after the memory.
-        let memory = unsafe { SlotMemory::new(slots, image.cloned(), visitors.clone(), ty, at) };
-        Instance { memory: memory.expect("a slot"), definition, visitors }
+        let memory = unsafe { SlotMemory::new(slots, image.cloned(), visitors.clone(), ty, at)? };
+        Ok(Instance { memory, definition, visitors })
     }
 
     fn bytes(&mut self) -> &mut [u8] {
@@ -200,6 +209,31 @@ fn what_copies_touch_beyond_what_init_wrote_is_not_kept_for_them() {
     }
     let kept = image.taken_bytes().expect("a file has a size") - before;
     assert!(kept < 5 << 20, "{kept} bytes more are kept");
+}
+
+#[test]
+fn a_start_that_the_system_refuses_takes_no_slot() {
+    let slots = Arc::new(Slots::with_max(1));
+    let broken = Arc::new(image_of(&slots, &[7; WASM_PAGE_SIZE]).broken().expect("a file"));
+    for _ in 0..3 {
+        assert!(Instance::try_start(&slots, Some(&broken), 1, MAX_PAGES).is_err());
+        assert_eq!(slots.counts(), (1, 1));
+    }
+    assert!(Instance::start(&slots, None).bytes().iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_memory_of_no_pages_has_an_image() {
+    let slots = Arc::new(Slots::with_max(1));
+    let image = Arc::new(image_of(&slots, &[]));
+    let mut copy = Instance::with_pages(&slots, Some(&image), 0, MAX_PAGES);
+    for _ in 0..2 {
+        assert!(copy.bytes().is_empty());
+        copy.memory.grow(Pages(1)).expect("room");
+        assert!(copy.bytes().iter().all(|byte| *byte == 0));
+        copy.bytes().fill(7);
+        copy.memory.reset().expect("resets");
+    }
 }
 
 #[test]
