@@ -41,7 +41,7 @@ struct Threads {
 
 /// One function's guests compute on so many threads for each processor: enough that some that take long do not hold up all others, and
 /// few enough that the kernel, with which all threads of a process share some locks, comes to them soon.
-const PLACES_PER_PROCESSOR: usize = 32;
+const PLACES_PER_PROCESSOR: usize = 8;
 
 /// One function's places on the threads.
 #[derive(Debug)]

@@ -24,18 +24,18 @@ const WATCHING: Duration = Duration::from_micros(100);
 /// For guests who compute: what a thread of the usual weight and slices waits for its first, this one waits.
 #[cfg(target_os = "linux")]
 const COMPUTING: Duration = Duration::from_micros(300);
-/// For those of them that are many. The kernel takes a thread from its processor at ticks, some milliseconds apart, so that who asks for
-/// less is owed time after each of them, and goes before whoever wakes. It counts for little when few are so, and when hundreds are, a
-/// thread that wakes waits for half of them.
+/// For those of them that are many. The kernel takes a thread from its processor at ticks, of four milliseconds at most, so that who asks for
+/// less is owed time after each of them, and goes before whoever wakes: with hundreds that is a wait for half of them. And no longer
+/// than a tick: whoever of them holds a lock of the process waits for the others.
 #[cfg(target_os = "linux")]
-const COMPUTING_FAR: Duration = Duration::from_millis(20);
+const COMPUTING_FAR: Duration = Duration::from_millis(5);
 /// How far guests who compute go behind: a third of the weight. Further, and they would stand still beside the compiler of
 /// whoever writes them.
 #[cfg(target_os = "linux")]
 const BEHIND: i32 = 5;
-/// And how far those of a function that has some on all processors: a thirtieth. Hundreds of them weigh no more than a few others.
+/// And how far those of a function that has some on all processors: a ninth. Many of them weigh no more than a few others.
 #[cfg(target_os = "linux")]
-const FAR_BEHIND: i32 = 15;
+const FAR_BEHIND: i32 = 10;
 #[cfg(target_os = "linux")]
 const LAST: i32 = 19;
 
