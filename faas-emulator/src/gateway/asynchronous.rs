@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
-use super::{Gateway, body::ReplyBody, headers, json, plain, routes::Endpoint, towards};
+use super::{Gateway, body::ReplyBody, headers, json, plain, routes::Endpoint, towards::towards};
 use crate::events::list::Line;
 
 /// AWS Lambda's header for the same.

@@ -2,7 +2,10 @@
 //!
 //! From inside, because only here a guest can be polled on the test's own thread.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -12,7 +15,11 @@ use super::{
     watchdog::Bounds,
     *,
 };
-use crate::{clock::SystemClock, invocation::RequestBody, transition::Unobserved};
+use crate::{
+    clock::SystemClock,
+    invocation::{Origin, RequestBody},
+    transition::Unobserved,
+};
 
 /// Computes for a tenth of a second in every tenth invocation, and not at all in the others. No reply: nobody asks.
 const EVERY_TENTH: &str = r#"(module
