@@ -60,11 +60,16 @@ impl Extents {
     }
 }
 
+/// Whether all of it is zeros.
+pub(super) fn is_zeros(bytes: &[u8]) -> bool {
+    bytes.chunks(PAGE_BYTES).all(|page| *page == ZEROS[..page.len()])
+}
+
 fn written(memory: &[u8], touched: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut written: Vec<Range<usize>> = Vec::new();
     for run in touched {
         for (i, page) in memory[run.clone()].chunks(PAGE_BYTES).enumerate() {
-            if *page == ZEROS[..page.len()] {
+            if is_zeros(page) {
                 continue;
             }
             let at = run.start + i * PAGE_BYTES;

@@ -18,7 +18,7 @@ use wasmer::sys::vm::VMGlobalDefinition;
 
 use super::{
     checked,
-    extents::Extents,
+    extents::{Extents, is_zeros},
     open,
     seeds::Seeds,
     slots::{ImageId, Slots},
@@ -112,7 +112,7 @@ impl Image {
         memory.len() == self.len
             && self.extents.pieces(0..self.len).all(|(piece, is_kept)| {
                 let bytes = &memory[piece.clone()];
-                if is_kept { bytes == self.kept(piece) } else { bytes.iter().all(|byte| *byte == 0) }
+                if is_kept { bytes == self.kept(piece) } else { is_zeros(bytes) }
             })
     }
 
