@@ -58,6 +58,11 @@ pub(super) fn sanitize(headers: &mut HeaderMap) {
     }
 }
 
+/// How long a function says that its reply's body is, where it leaves that away; nothing if what it says is no length.
+pub(super) fn said_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Values written one after the other, each shared from one allocation.
 struct Values {
     buffer: BytesMut,
@@ -243,6 +248,19 @@ mod tests {
             headers.iter().map(|(n, v)| format!("{n}: {}\n", v.to_str().expect("ascii"))).collect();
         lines.sort();
         lines.concat()
+    }
+
+    #[test]
+    fn only_a_length_is_said_as_one() {
+        let said = |value| {
+            let headers = [(header::CONTENT_LENGTH, HeaderValue::from_static(value))];
+            said_length(&headers.into_iter().collect())
+        };
+        assert_eq!(said("500"), Some(500));
+        for value in ["", "-1", "5 ", "many", "99999999999999999999"] {
+            assert_eq!(said(value), None, "{value}");
+        }
+        assert_eq!(said_length(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl Gateway {
     /// The head that a GET would get. A function that streams writes to its end, to nobody.
     fn respond_to_head(&self, reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {
         // some leave the body away by themselves, and say how long it were
-        let said = reply.response.headers().get(header::CONTENT_LENGTH).cloned();
+        let said = headers::said_length(reply.response.headers()).map(HeaderValue::from);
         let mut response = self.respond(reply, endpoint);
         let length = match std::mem::replace(response.body_mut(), ReplyBody::Whole(Bytes::new())) {
             ReplyBody::Whole(bytes) if bytes.is_empty() => said,
