@@ -37,7 +37,7 @@ use crate::{
 
 /// A guest that is stopped at its deadline has ended by then, if a core is free for it. When none is, its client is answered
 /// without it.
-const STOPPING: Duration = Duration::from_millis(1);
+const STOPPING: Duration = Duration::from_micros(500);
 
 /// Chunks on their way to a slow reader, beside what the guest's own buffer holds.
 const CHUNKS_IN_FLIGHT: usize = 4;

@@ -5,10 +5,11 @@
 //! when nothing is, and stops what is overdue in two steps:
 //!
 //! 1. it raises the guest's [`Alarm`], which every import checks: a guest that calls its host ends there;
-//! 2. a moment later it interrupts the guest by a signal (wasmer's host interrupt), and again and again, in quicker
+//! 2. if it has computed on since, or holds a worker, it interrupts the guest by a signal (wasmer's host interrupt), and again and again, in quicker
 //!    ticks, until the guest has left, because a signal that meets the guest outside its own code is ignored.
 //!
-//! The first step spares the second where it would be dangerous: see [`super::interrupt`].
+//! The first step spares the second where it would be dangerous: see [`super::interrupt`]. And where it might take long: wasmer looks
+//! the guest up under a lock that each call of an import takes too, and who waits for a processor may hold it.
 //!
 //! And it tells [`super::workers`] which guests hold an async worker for longer than a tick.
 
@@ -29,6 +30,8 @@ use crate::clock::{SharedClock, Time};
 const TICK: Duration = Duration::from_millis(1);
 // long enough for a guest that talks to its host to come to its next import
 const TICK_AFTER_ALARM: Duration = Duration::from_micros(200);
+// a guest that talks to its host has come to an import in so much CPU time
+const COMPUTES_ON: Duration = Duration::from_micros(50);
 // a guest that fills memory in a loop is in its own code for a hundredth of the time
 const TICK_WHILE_INTERRUPTING: Duration = Duration::from_micros(50);
 // a watchdog that parks at once would be woken by a system call at nearly every poll
@@ -86,8 +89,11 @@ impl Bounds {
 
 struct Watched {
     bounds: Bounds,
+    thread: ThreadCpu,
     cpu: Option<CpuBudget>,
     alarm: Arc<Alarm>,
+    /// What its thread had used when the alarm was raised.
+    used_at_alarm: Option<Duration>,
     interrupter: Interrupter,
     holds: Holds,
 }
@@ -107,7 +113,6 @@ enum Holds {
 
 /// A running guest's CPU time. Its thread's clock is first read by the watchdog: most polls are over before that.
 struct CpuBudget {
-    thread: ThreadCpu,
     left: Duration,
     why: Overdue,
     /// The reading at which it is used up.
@@ -163,16 +168,13 @@ impl Watchdog {
             Pace::Real => bounds,
             Pace::Virtual => bounds.in_cpu_time(self.shared.clock.now()),
         };
-        let cpu = bounds.cpu_left.map(|(left, why)| CpuBudget {
-            thread: ThreadCpu::current(),
-            left,
-            why,
-            limit: None,
-        });
+        let thread = ThreadCpu::current();
+        let cpu = bounds.cpu_left.map(|(left, why)| CpuBudget { left, why, limit: None });
         // in virtual time all run on the one thread that there is
         let is_apart = compute::is_here() || self.shared.pace == Pace::Virtual;
         let holds = if is_apart { Holds::Nothing } else { Holds::Worker };
-        let watched = Watched { bounds, cpu, alarm: alarm.clone(), interrupter: interrupter.clone(), holds };
+        let (alarm, interrupter) = (alarm.clone(), interrupter.clone());
+        let watched = Watched { bounds, thread, cpu, alarm, used_at_alarm: None, interrupter, holds };
         let mut entered = self.shared.entered.lock();
         let slot = match entered.free.pop() {
             Some(slot) => {
@@ -282,26 +284,35 @@ impl Watched {
     /// Stops the guest if it is overdue. Says after how long to look again.
     fn check(&mut self, now: Time) -> Duration {
         if self.alarm.raised().is_some() {
-            self.interrupter.interrupt();
-            return TICK_WHILE_INTERRUPTING;
+            return self.interrupt();
         }
-        if now >= self.bounds.deadline {
-            self.alarm.raise(Overdue::Wall);
+        let why = if now >= self.bounds.deadline {
+            Some(Overdue::Wall)
+        } else {
+            self.cpu.as_mut().and_then(|cpu| cpu.is_used_up(self.thread).then_some(cpu.why))
+        };
+        let Some(why) = why else {
+            return self.bounds.deadline.since(now).clamp(TICK_WHILE_INTERRUPTING, TICK);
+        };
+        self.alarm.raise(why);
+        self.used_at_alarm = self.thread.elapsed();
+        TICK_AFTER_ALARM
+    }
+
+    fn interrupt(&self) -> Duration {
+        let used = self.used_at_alarm.and_then(|before| Some(self.thread.elapsed()?.saturating_sub(before)));
+        // who holds a worker is behind nobody
+        if self.holds == Holds::Nothing && used.is_some_and(|used| used < COMPUTES_ON) {
             return TICK_AFTER_ALARM;
         }
-        if let Some(cpu) = &mut self.cpu
-            && cpu.is_used_up()
-        {
-            self.alarm.raise(cpu.why);
-            return TICK_AFTER_ALARM;
-        }
-        self.bounds.deadline.since(now).clamp(TICK_WHILE_INTERRUPTING, TICK)
+        self.interrupter.interrupt();
+        TICK_WHILE_INTERRUPTING
     }
 }
 
 impl CpuBudget {
-    fn is_used_up(&mut self) -> bool {
-        let Some(reading) = self.thread.elapsed() else { return false };
+    fn is_used_up(&mut self, thread: ThreadCpu) -> bool {
+        let Some(reading) = thread.elapsed() else { return false };
         // What was used until the first look is not counted: a tick of it at most. To take the time until then for CPU time
         // would stop guests too early where the watchdog has to wait for a processor.
         let limit = self.limit.get_or_insert(reading + self.left);
@@ -321,11 +332,11 @@ mod tests {
         const LEFT: Duration = Duration::from_millis(2);
         let thread = ThreadCpu::current();
         work_for(LEFT);
-        let mut cpu = CpuBudget { thread, left: LEFT, why: Overdue::Cpu, limit: None };
+        let mut cpu = CpuBudget { left: LEFT, why: Overdue::Cpu, limit: None };
         // the guest waits for a processor, and so does the watchdog
         std::thread::spawn(|| work_for(5 * LEFT)).join().expect("no panic");
         let entered = thread_time();
-        while !cpu.is_used_up() {}
+        while !cpu.is_used_up(thread) {}
         assert!(thread_time() - entered >= LEFT);
     }
 
