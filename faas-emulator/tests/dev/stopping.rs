@@ -55,6 +55,13 @@ fn what_runs_ends_first() {
     assert_eq!(events.last().expect("the bill")["functions"][0]["requests"], 1);
 }
 
+/// A client that says so much, and waits for nothing.
+async fn say(dev: &Dev, said: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
+    stream.write_all(said.as_bytes()).await.expect("sent");
+    stream
+}
+
 #[test]
 fn clients_that_say_no_more_are_not_waited_for() {
     let project = Project::new("silent", SLOW);
@@ -62,9 +69,7 @@ fn clients_that_say_no_more_are_not_waited_for() {
     block_on(async {
         let mut silent = Vec::new();
         for said in ["GET /sl", "GET /slow HTTP/1.1\r\nhost: ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-            let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
-            stream.write_all(said.as_bytes()).await.expect("sent");
-            silent.push(stream);
+            silent.push(say(&dev, said).await);
         }
         // accepted after those
         assert_eq!(dev.get("/slow?0").await.text, "slept");
@@ -84,8 +89,7 @@ fn what_computes_for_nobody_is_stopped_and_billed() {
     let project = Project::new("nobodys", SLOW);
     let dev = Dev::serve(project.path(), &[]);
     block_on(async {
-        let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
-        stream.write_all(b"GET /spins HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        let _stream = say(&dev, "GET /spins HTTP/1.1\r\nhost: x\r\n\r\n").await;
         tokio::task::block_in_place(|| dev.event("log"));
     });
     dev.interrupt();
@@ -103,8 +107,7 @@ fn a_second_interrupt_stops_now() {
     let project = Project::new("stopped", SLOW);
     let dev = Dev::serve(project.path(), &[]);
     block_on(async {
-        let mut stream = TcpStream::connect(dev.addr).await.expect("it listens");
-        stream.write_all(b"GET /slow?50000 HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        let mut stream = say(&dev, "GET /slow?50000 HTTP/1.1\r\nhost: x\r\n\r\n").await;
         tokio::task::block_in_place(|| dev.event("started"));
         dev.interrupt();
         tokio::task::block_in_place(|| dev.event("draining"));

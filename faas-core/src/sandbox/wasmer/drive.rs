@@ -234,6 +234,7 @@ impl Driver {
                 // boxed, so that calls that are not held to a share are no larger for it
                 Some(began) => Box::pin(self.pace(began, used.cpu)).await,
             };
+            self.let_go(&event);
             match event {
                 Event::Waiting => {
                     paced?;
@@ -244,23 +245,21 @@ impl Driver {
                     return Ok(Output { head, body, is_last: false });
                 }
                 Event::Done { head, body } => {
-                    self.call = None;
                     paced?;
                     return Ok(Output { head, body, is_last: true });
                 }
-                Event::Refused { error, is_held } => {
-                    if !is_held {
-                        self.call = None;
-                    }
-                    return Err(error);
-                }
-                Event::Lost(error) => {
-                    self.call = None;
-                    // the lease goes down with the guest
-                    self.lease = None;
-                    return Err(error);
-                }
+                Event::Refused { error, .. } | Event::Lost(error) => return Err(error),
             }
+        }
+    }
+
+    /// Keeps of call and lease what the guest holds after this.
+    fn let_go(&mut self, event: &Event) {
+        match event {
+            Event::Waiting | Event::Output { .. } | Event::Refused { is_held: true, .. } => {}
+            Event::Done { .. } | Event::Refused { is_held: false, .. } => self.call = None,
+            // the lease goes down with the guest
+            Event::Lost(_) => (self.call, self.lease) = (None, None),
         }
     }
 

@@ -1,12 +1,6 @@
 //! wasmer's engines: cranelift in two tiers, and memories that refuse to grow past their limit.
 
-use std::{
-    ptr::NonNull,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{ptr::NonNull, sync::Arc};
 
 use wasmer::{
     Engine, GlobalType, MemoryType, Pages, TableType,
@@ -62,18 +56,12 @@ impl Tier {
 }
 
 /// A module's engine, for the one store whose instance begins as `start` says, and whose memory stops growing at
-/// `memory_mib`. `changes_tables` tells whether the module changes one while it runs.
-pub(super) fn limited(engine: &Engine, memory_mib: u32, changes_tables: bool, start: Arc<Start>) -> Engine {
+/// `memory_mib`. How many elements its tables may have is held against the bound when the module is loaded.
+pub(super) fn limited(engine: &Engine, memory_mib: u32, start: Arc<Start>) -> Engine {
     let mut engine = engine.clone();
     // 16 pages of 64 KiB to a MiB
     let limit = Pages(memory_mib.saturating_mul(16).min(Pages::max_value().0));
-    engine.set_tunables(Limited {
-        base: BaseTunables::new(),
-        limit,
-        max_table_elements: max_table_elements(changes_tables),
-        table_elements: AtomicU32::new(0),
-        start,
-    });
+    engine.set_tunables(Limited { base: BaseTunables::new(), limit, start });
     engine
 }
 
@@ -115,9 +103,6 @@ pub(super) fn max_elements(ty: &TableType) -> u32 {
 struct Limited {
     base: BaseTunables,
     limit: Pages,
-    max_table_elements: u32,
-    /// Those that the instance's tables may have by now.
-    table_elements: AtomicU32,
     start: Arc<Start>,
 }
 
@@ -130,16 +115,10 @@ impl Limited {
         let maximum = ty.maximum.map_or(self.limit, |own| own.min(self.limit));
         Ok(MemoryType { maximum: Some(maximum), ..*ty })
     }
+}
 
-    fn cap_table(&self, ty: &TableType) -> Result<TableType, String> {
-        let maximum = max_elements(ty);
-        let before = self.table_elements.fetch_add(maximum, Ordering::Relaxed);
-        let most = self.max_table_elements;
-        if maximum > most.saturating_sub(before) {
-            return Err(format!("its tables have room for more than {most} elements"));
-        }
-        Ok(TableType { maximum: Some(maximum), ..*ty })
-    }
+fn cap_table(ty: &TableType) -> TableType {
+    TableType { maximum: Some(max_elements(ty)), ..*ty }
 }
 
 impl Tunables for Limited {
@@ -176,7 +155,7 @@ impl Tunables for Limited {
     }
 
     fn create_host_table(&self, ty: &TableType, style: &TableStyle) -> Result<VMTable, String> {
-        self.base.create_host_table(&self.cap_table(ty)?, style)
+        self.base.create_host_table(&cap_table(ty), style)
     }
 
     unsafe fn create_vm_table(
@@ -186,6 +165,6 @@ impl Tunables for Limited {
         definition: NonNull<VMTableDefinition>,
     ) -> Result<VMTable, String> {
         // SAFETY: the caller's promise about `definition` is passed on unchanged; a smaller maximum asks no more.
-        unsafe { self.base.create_vm_table(&self.cap_table(ty)?, style, definition) }
+        unsafe { self.base.create_vm_table(&cap_table(ty), style, definition) }
     }
 }

@@ -95,9 +95,7 @@ impl Guest {
         let alarm = Arc::new(Alarm::default());
         let memory_at = MemoryAt::default();
         let start = Arc::new(Start::new(origin.slots.clone(), origin.image.cloned(), memory_at.clone()));
-        let changes_tables = compiled.changes_tables();
-        let engine = engine::limited(compiled.engine(), spec.memory_mib, changes_tables, start.clone());
-        let mut store = Store::new(engine);
+        let mut store = Store::new(engine::limited(compiled.engine(), spec.memory_mib, start.clone()));
         store.set_trap_handler(interrupt::handler(memory_at));
         let env = FunctionEnv::new(&mut store, state(origin, random, &alarm));
         let mut imports = Imports::new();

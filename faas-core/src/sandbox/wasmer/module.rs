@@ -107,7 +107,6 @@ struct Inner {
     functions: Vec<manifest::Entry>,
     memory_min_mib: u32,
     keeps: Option<Keeps>,
-    changes_tables: bool,
     hash: String,
     tier: Tier,
 }
@@ -158,7 +157,6 @@ impl Compiled {
             functions,
             memory_min_mib: memory_min.unwrap_or(0).div_ceil(16),
             keeps,
-            changes_tables,
             hash,
             tier,
         })))
@@ -185,11 +183,6 @@ impl Compiled {
     /// What its instances keep beside memory and numbers.
     pub(super) fn keeps(&self) -> Option<Keeps> {
         self.0.keeps
-    }
-
-    /// Whether it changes a table while it runs.
-    pub(super) fn changes_tables(&self) -> bool {
-        self.0.changes_tables
     }
 
     pub(super) fn hash(&self) -> &str {

@@ -5,8 +5,9 @@
 //! when nothing is, and stops what is overdue in two steps:
 //!
 //! 1. it raises the guest's [`Alarm`], which every import checks: a guest that calls its host ends there;
-//! 2. if it has computed on since, or holds a worker, it interrupts the guest by a signal (wasmer's host interrupt), and again and again, in quicker
-//!    ticks, until the guest has left, because a signal that meets the guest outside its own code is ignored.
+//! 2. if it has computed on since, or holds a worker, it interrupts the guest by a signal (wasmer's host interrupt), and
+//!    again and again, in quicker ticks, until the guest has left, because a signal that meets the guest outside its own
+//!    code is ignored.
 //!
 //! The first step spares the second where it would be dangerous: see [`super::interrupt`]. And where it might take long: wasmer looks
 //! the guest up under a lock that each call of an import takes too, and who waits for a processor may hold it.
@@ -193,9 +194,7 @@ impl Watchdog {
         }
         Guard { shared: &self.shared, slot }
     }
-}
 
-impl Watchdog {
     /// Brings the deadline of all that is entered forward to now.
     pub(super) fn stop_all(&self) {
         let now = self.shared.clock.now();

@@ -3,10 +3,7 @@
 use std::{future::poll_fn, time::Duration};
 
 use super::{
-    super::{
-        Pace,
-        instance::{Event, Step},
-    },
+    super::{Pace, instance::Step},
     Driver,
 };
 use crate::{
@@ -90,8 +87,8 @@ impl Driver {
 /// deadline: its invocation is not over until then, and what it uses is counted.
 impl Drop for Driver {
     fn drop(&mut self) {
-        let is_waited_for = self.instance.function.runtime.pace == Pace::Virtual;
-        if let Some(running) = self.running.take_if(|_| !is_waited_for) {
+        let is_real = self.instance.function.runtime.pace == Pace::Real;
+        if let Some(running) = self.running.take_if(|_| is_real) {
             running.abort(); // in case that it has not begun
             let mut rest = Driver {
                 instance: self.instance.clone(),
@@ -106,11 +103,7 @@ impl Drop for Driver {
             self.instance.function.runtime.handle.spawn(async move {
                 if let Ok(Step { event, used }) = running.await {
                     rest.use_up(used);
-                    match event {
-                        Event::Waiting | Event::Output { .. } | Event::Refused { is_held: true, .. } => {}
-                        Event::Done { .. } | Event::Refused { is_held: false, .. } => rest.call = None,
-                        Event::Lost(_) => (rest.call, rest.lease) = (None, None),
-                    }
+                    rest.let_go(&event);
                 }
                 drop(rest);
             });

@@ -18,7 +18,7 @@ const ALIGNMENT_BYTES: usize = wasmer::WASM_PAGE_SIZE;
 const NEAR_BYTES: usize = 2 << 20;
 const MAX_EXTENTS: usize = 8;
 /// Zeros in the file that touching may turn into memory of the host's, at most.
-pub(super) const MAX_HOLES_BYTES: usize = 64 << 20;
+const MAX_HOLES_BYTES: usize = 64 << 20;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
