@@ -170,7 +170,7 @@ impl Host {
         let clock = SystemClock::shared();
         let console = Console::start(setup.format, clock.clone(), setup.out)
             .map_err(|why| Error::failed(format!("the operating system refuses a thread: {why}")))?;
-        let meter = Meter::new(profile.clone(), setup.profile.clone(), console.clone());
+        let meter = Meter::new(profile.clone(), setup.profile.clone(), clock.clone(), console.clone());
         let rates = profile.rate_limits().into_iter().chain(setup.rates).collect();
         let meter = Arc::new(meter.with_budget(setup.budget).with_rates(rates, profile.daily_cap()));
         let observer: SharedObserver = meter.clone();
@@ -189,7 +189,7 @@ impl Host {
             None => keep_alive,
         };
         let policy = match meter.budget() {
-            Some(budget) => WithinBudget::new(policy, budget.clone()).boxed(),
+            Some(budget) => WithinBudget::new(policy, budget.clone(), clock.clone()).boxed(),
             None => policy,
         };
         let scheduling = scheduler::Config { limits: profile.pool_limits(), policy };

@@ -45,12 +45,12 @@ impl Keeper {
         if host.meter().budget().is_some() {
             let of = project.clone();
             let spent = crate::commands::blocking(move || paths::spent(&of)).await?;
-            host.meter().recall(host.clock().now(), spent);
+            host.meter().recall(spent);
         }
         if let Some(cap) = host.profile().daily_cap() {
             let of = project.clone();
             let ran = crate::commands::blocking(move || paths::ran(&of, &cap.whose)).await?;
-            host.meter().recall_ran(host.clock().now(), ran.into_iter().collect());
+            host.meter().recall_ran(ran.into_iter().collect());
         }
         let files = Arc::new(Mutex::new(Files { host: host.clone(), project, kept: None }));
         Ok(Keeper { host, files })
@@ -62,7 +62,7 @@ impl Keeper {
         loop {
             let clock = self.host.clock();
             clock.sleep_until(clock.now() + EVERY).await;
-            self.host.meter().spend_standby(clock.now());
+            self.host.meter().spend_standby();
             if let Err(why) = self.keep().await
                 && !has_told
             {

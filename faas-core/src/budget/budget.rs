@@ -278,10 +278,10 @@ impl Account {
         })
     }
 
-    /// Begins anew when the period that was counted is over.
+    /// Begins anew when the period that was counted is over. A wall clock may be put back: that gives nothing back.
     fn turn(&mut self, now: Time) {
         let day = now.utc_day();
-        if self.period.is_some_and(|(first, next)| (first..next).contains(&day)) {
+        if self.period.is_some_and(|(_, next)| day < next) {
             return;
         }
         let is_new = self.period.is_some();
@@ -362,6 +362,12 @@ mod tests {
         assert!(!budget.is_spent(at(20_000, 9), &other));
         assert!(!budget.is_spent(at(20_001, 0), &hello));
         assert_eq!(budget.admit(at(20_001, 0), &hello), Ok(()), "the next day");
+        budget.spend_standing(at(20_001, 1), &hello, cents(4));
+        assert_eq!(
+            budget.spend_standing(at(20_000, 23), &hello, cents(4)).len(),
+            1,
+            "a clock that is put back frees nothing"
+        );
 
         assert_eq!(budget.spend_standing(at(20_001, 1), &hello, cents(8)).len(), 1, "it is of the day too");
         let refused: Vec<_> = budget.refused().collect();

@@ -10,6 +10,9 @@
 //! the layer share one [`Budget`]: the observer calls [`Budget::spend`], the layer [`Budget::admit`]. What runs when a cap
 //! is reached ends as it is, and may exceed the cap by its own cost.
 //!
+//! Days and months are the calendar's, so the time that a budget is told is what the wall clock shows
+//! ([`Clock::wall`](crate::clock::Clock::wall)): a day goes by while a laptop sleeps.
+//!
 //! A budget lives as long as its process. Whoever wants caps of a day to hold for the day keeps what [`Budget::take_unkept`]
 //! gives, and has the next one [`Budget::recall`] it.
 

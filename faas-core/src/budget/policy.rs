@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::SharedBudget;
 use crate::{
-    clock::Time,
+    clock::{SharedClock, Time},
     policy::{Event, Policy, Rest, Subject},
 };
 
@@ -17,12 +17,13 @@ use crate::{
 pub struct WithinBudget {
     inner: Box<dyn Policy>,
     budget: SharedBudget,
+    clock: SharedClock,
 }
 
 impl WithinBudget {
-    /// As `inner` says, within this budget.
-    pub fn new(inner: impl Policy, budget: SharedBudget) -> Self {
-        WithinBudget { inner: inner.boxed(), budget }
+    /// As `inner` says, within this budget. Its days are those of the clock's wall.
+    pub fn new(inner: impl Policy, budget: SharedBudget, clock: SharedClock) -> Self {
+        WithinBudget { inner: inner.boxed(), budget, clock }
     }
 }
 
@@ -45,7 +46,8 @@ impl Policy for WithinBudget {
 
     // not in `rest`: the budget may free, or be spent, before the time comes that is named there
     fn may_warm(&mut self, now: Time, function: Subject<'_>) -> bool {
-        !self.budget.lock().is_spent(now, &function.spec.name) && self.inner.may_warm(now, function)
+        !self.budget.lock().is_spent(self.clock.wall(), &function.spec.name)
+            && self.inner.may_warm(now, function)
     }
 }
 

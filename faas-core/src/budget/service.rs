@@ -40,7 +40,7 @@ where
     }
 
     fn call(&mut self, invocation: Invocation) -> Self::Future {
-        let admitted = self.budget.lock().admit(self.clock.now(), &invocation.function);
+        let admitted = self.budget.lock().admit(self.clock.wall(), &invocation.function);
         match admitted {
             Ok(()) => ResponseFuture::Runs(self.service.call(invocation)),
             Err(error) => ResponseFuture::Refused(Some(invocation.tally.fail(error))),

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 
 use super::{BoxFuture, Clock, Time};
 
-/// A clock that only [`VirtualClock::advance`] and [`VirtualClock::run`] move. Clones show the same time.
+/// A clock that only [`VirtualClock::advance`] and [`VirtualClock::run`] move, and [`VirtualClock::suspend`] its wall. Clones
+/// show the same time.
 #[derive(Debug, Clone)]
 pub struct VirtualClock {
     state: Arc<Mutex<State>>,
@@ -25,6 +26,8 @@ pub struct VirtualClock {
 #[derive(Debug)]
 struct State {
     now: Time,
+    /// How much more the wall clock has moved.
+    suspended: Duration,
     /// By deadline, then by when they went to sleep.
     sleepers: BTreeMap<(Time, u64), Waker>,
     next_id: u64,
@@ -33,7 +36,7 @@ struct State {
 impl VirtualClock {
     /// A clock that shows `start`.
     pub fn starting_at(start: Time) -> Self {
-        let state = State { now: start, sleepers: BTreeMap::new(), next_id: 0 };
+        let state = State { now: start, suspended: Duration::ZERO, sleepers: BTreeMap::new(), next_id: 0 };
         VirtualClock { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -61,6 +64,20 @@ impl VirtualClock {
         }
         self.state.lock().now = to;
         Self::settle().await;
+    }
+
+    /// The machine sleeps for so long, as a closed laptop does: only the [wall clock](Clock::wall) goes on, and nobody wakes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use faas_core::clock::{Clock as _, Time, VirtualClock};
+    ///
+    /// let clock = VirtualClock::default();
+    /// clock.suspend(Duration::from_secs(86_400));
+    /// assert_eq!((clock.now(), clock.wall()), (Time::EPOCH, Time::of_utc_day(1)));
+    /// ```
+    pub fn suspend(&self, time: Duration) {
+        self.state.lock().suspended += time;
     }
 
     /// Lets the single-threaded runtime's tasks run until they wait: each yield gives every ready task a turn,
@@ -104,6 +121,11 @@ impl Default for VirtualClock {
 impl Clock for VirtualClock {
     fn now(&self) -> Time {
         self.state.lock().now
+    }
+
+    fn wall(&self) -> Time {
+        let state = self.state.lock();
+        state.now + state.suspended
     }
 
     fn sleep_until(&self, until: Time) -> BoxFuture<'static, ()> {

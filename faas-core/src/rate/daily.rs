@@ -1,5 +1,5 @@
 //! How many invocations there may be in a day, where a provider caps that: a counter that begins anew at midnight, UTC.
-//! Pure: `now` comes in, decisions go out.
+//! Pure: what the wall clock shows comes in, decisions go out.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -77,22 +77,22 @@ impl Daily {
     }
 
     /// Begins anew when the day that was counted is over.
-    fn turn(&mut self, now: Time) {
-        let day = now.utc_day();
+    fn turn(&mut self, wall: Time) {
+        let day = wall.utc_day();
         if day > self.day {
             (self.day, self.count, self.told) = (day, 0, Told::Nothing);
         }
     }
 
     /// How long until there may be one more; no time when there may now.
-    pub(super) fn next_in(&mut self, now: Time) -> Duration {
-        self.turn(now);
-        if self.count < self.cap.count { Duration::ZERO } else { Time::of_utc_day(self.day + 1).since(now) }
+    pub(super) fn next_in(&mut self, wall: Time) -> Duration {
+        self.turn(wall);
+        if self.count < self.cap.count { Duration::ZERO } else { Time::of_utc_day(self.day + 1).since(wall) }
     }
 
     /// Why there may be no more today, if there may not.
-    pub(super) fn refusal(&mut self, now: Time) -> Option<InvocationError> {
-        let next_in = self.next_in(now);
+    pub(super) fn refusal(&mut self, wall: Time) -> Option<InvocationError> {
+        let next_in = self.next_in(wall);
         if next_in.is_zero() {
             return None;
         }
@@ -112,8 +112,8 @@ impl Daily {
         *self.unkept.entry(self.day).or_default() += 1;
     }
 
-    pub(super) fn recall(&mut self, now: Time, ran: Ran) {
-        self.turn(now);
+    pub(super) fn recall(&mut self, wall: Time, ran: Ran) {
+        self.turn(wall);
         if ran.day == self.day {
             self.count = self.count.saturating_add(ran.count);
         }
@@ -164,27 +164,28 @@ mod tests {
         let (mut rates, f) = (rates(10, &[]), "f".into());
         let mut told = Vec::new();
         for _ in 0..12 {
-            let _ = rates.admit(at(20_000, 22), &f);
+            let _ = rates.admit(at(20_000, 22), at(20_000, 22), &f);
             told.extend(rates.take_notice().map(|notice| notice.to_string()));
         }
         insta::assert_snapshot!(told.join("\n"), @"
         somebody's 10 requests a day, are used to 80 %: 8 so far
         somebody's 10 requests a day, are used up: until midnight UTC there are no more
         ");
-        let refused = rates.admit(at(20_000, 22), &f).expect_err("used up");
+        let refused = rates.admit(at(20_000, 22), at(20_000, 22), &f).expect_err("used up");
         assert_eq!(refused.kind, ErrorKind::DailyCap);
         insta::assert_snapshot!(refused, @"somebody's 10 requests a day, are used up: they begin anew at midnight UTC, in 2 h 0 min");
-        assert_eq!(rates.next_in(at(20_000, 22), "f"), Duration::from_secs(7200));
+        assert_eq!(rates.next_in(at(20_000, 22), at(20_000, 22), "f"), Duration::from_secs(7200));
         let refused: Vec<_> = rates.refused().collect();
         assert_eq!((refused.len(), refused[0].count, refused[0].is_daily), (1, 3, true));
-        assert_eq!(rates.admit(at(20_001, 0), &f), Ok(()));
+        assert_eq!(rates.admit(at(20_001, 0), at(20_001, 0), &f), Ok(()));
         assert_eq!(rates.take_notice(), None);
     }
 
     #[test]
     fn what_comes_too_soon_is_not_of_the_day() {
         let (mut rates, f) = (rates(3, &["1/m"]), "f".into());
-        let admitted: Vec<_> = (0..4).map(|_| rates.admit(at(5, 1), &f).map_err(|e| e.kind)).collect();
+        let admitted: Vec<_> =
+            (0..4).map(|_| rates.admit(at(5, 1), at(5, 1), &f).map_err(|e| e.kind)).collect();
         assert_eq!(admitted[1..], [Err(ErrorKind::RateLimited); 3]);
         assert_eq!(rates.take_unkept(), [Ran { day: 5, count: 1 }]);
     }
@@ -195,8 +196,8 @@ mod tests {
         rates.recall(at(7, 9), [Ran { day: 6, count: 100 }, Ran { day: 7, count: 9 }]);
         assert_eq!(rates.take_unkept(), [], "it has been kept before");
         assert_eq!(rates.take_notice().map(|notice| notice.count), Some(9));
-        assert_eq!(rates.admit(at(7, 9), &f), Ok(()));
-        assert!(rates.admit(at(7, 9), &f).is_err());
+        assert_eq!(rates.admit(at(7, 9), at(7, 9), &f), Ok(()));
+        assert!(rates.admit(at(7, 9), at(7, 9), &f).is_err());
         let kept = rates.take_unkept();
         rates.give_back_unkept(kept.clone());
         assert_eq!(
@@ -213,13 +214,13 @@ mod tests {
             let (mut now, mut ran) = (at(3, 0), BTreeMap::<u64, u64>::new());
             for gap in gaps_min {
                 now = now + Duration::from_secs(gap * 60);
-                if rates.admit(now, &f).is_ok() {
+                if rates.admit(now, now, &f).is_ok() {
                     *ran.entry(now.utc_day()).or_default() += 1;
                 }
             }
             prop_assert!(ran.values().all(|count| *count <= cap));
-            let wait = rates.next_in(now, "f");
-            prop_assert_eq!(rates.admit(now + wait, &f), Ok(()));
+            let wait = rates.next_in(now, now, "f");
+            prop_assert_eq!(rates.admit(now + wait, now + wait, &f), Ok(()));
         }
     }
 }

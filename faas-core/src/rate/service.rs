@@ -40,7 +40,8 @@ where
     }
 
     fn call(&mut self, invocation: Invocation) -> Self::Future {
-        let admitted = self.rates.lock().admit(self.clock.now(), &invocation.function);
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let admitted = self.rates.lock().admit(now, wall, &invocation.function);
         match admitted {
             Ok(()) => ResponseFuture::Runs(self.service.call(invocation)),
             Err(error) => ResponseFuture::Refused(Some(invocation.tally.fail(error))),

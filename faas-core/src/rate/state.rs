@@ -113,12 +113,13 @@ impl Rates {
         Rates { daily: Some(Daily::new(cap)), ..self }
     }
 
-    /// Whether an invocation may run: it takes a token of each limit that it is under, or none of any.
+    /// Whether an invocation may run: it takes a token of each limit that it is under, or none of any. Tokens come with time, and
+    /// the cap's days are those of the wall clock.
     ///
     /// # Errors
     /// When there is none left: of which limit, and when the next one comes. It counts as refused then.
-    pub fn admit(&mut self, now: Time, function: &Arc<str>) -> Result<(), InvocationError> {
-        if let Some(refusal) = self.daily.as_mut().and_then(|daily| daily.refusal(now)) {
+    pub fn admit(&mut self, now: Time, wall: Time, function: &Arc<str>) -> Result<(), InvocationError> {
+        if let Some(refusal) = self.daily.as_mut().and_then(|daily| daily.refusal(wall)) {
             *self.refused.entry((function.clone(), true)).or_default() += 1;
             return Err(refusal);
         }
@@ -148,14 +149,14 @@ impl Rates {
     }
 
     /// How long until an invocation of this function may run; no time when it may now.
-    pub fn next_in(&mut self, now: Time, function: &str) -> Duration {
+    pub fn next_in(&mut self, now: Time, wall: Time, function: &str) -> Duration {
         let of =
             self.buckets.iter_mut().filter(|b| b.rate.function.as_deref().is_none_or(|own| own == function));
         let waits = of.map(|bucket| {
             bucket.fill(now);
             bucket.next_in()
         });
-        waits.chain(self.daily.as_mut().map(|daily| daily.next_in(now))).max().unwrap_or_default()
+        waits.chain(self.daily.as_mut().map(|daily| daily.next_in(wall))).max().unwrap_or_default()
     }
 
     /// What has been refused, by function.
@@ -168,9 +169,9 @@ impl Rates {
     }
 
     /// Counts what ran before the session began, as far as it was today.
-    pub fn recall(&mut self, now: Time, ran: impl IntoIterator<Item = Ran>) {
+    pub fn recall(&mut self, wall: Time, ran: impl IntoIterator<Item = Ran>) {
         if let Some(daily) = &mut self.daily {
-            ran.into_iter().for_each(|ran| daily.recall(now, ran));
+            ran.into_iter().for_each(|ran| daily.recall(wall, ran));
         }
     }
 
@@ -229,16 +230,16 @@ mod tests {
     #[test]
     fn a_burst_is_admitted_and_what_follows_comes_evenly() {
         let (mut rates, f) = (rates(&["4/s"]), "f".into());
-        assert_eq!((0..6).filter(|_| rates.admit(at(0), &f).is_ok()).count(), 4);
-        let refused = rates.admit(at(100), &f).expect_err("too soon");
+        assert_eq!((0..6).filter(|_| rates.admit(at(0), at(0), &f).is_ok()).count(), 4);
+        let refused = rates.admit(at(100), at(100), &f).expect_err("too soon");
         assert_eq!(refused.kind, ErrorKind::RateLimited);
         insta::assert_snapshot!(refused, @"the rate limit, 4 a second, is reached: the next invocation is admitted in 150 ms, or raise it");
-        assert_eq!(rates.next_in(at(100), "f"), Duration::from_millis(150));
-        assert!(rates.admit(at(249), &f).is_err());
-        assert_eq!(rates.admit(at(250), &f), Ok(()), "a quarter of a second has passed");
-        assert_eq!(rates.next_in(at(250), "f"), Duration::from_millis(250));
+        assert_eq!(rates.next_in(at(100), at(100), "f"), Duration::from_millis(150));
+        assert!(rates.admit(at(249), at(249), &f).is_err());
+        assert_eq!(rates.admit(at(250), at(250), &f), Ok(()), "a quarter of a second has passed");
+        assert_eq!(rates.next_in(at(250), at(250), "f"), Duration::from_millis(250));
         assert_eq!(
-            (0..9).filter(|_| rates.admit(at(60_000), &f).is_ok()).count(),
+            (0..9).filter(|_| rates.admit(at(60_000), at(60_000), &f).is_ok()).count(),
             4,
             "no more than a burst is kept"
         );
@@ -249,10 +250,10 @@ mod tests {
     #[test]
     fn a_function_is_under_its_own_limit_and_that_of_all_and_takes_of_both_or_of_none() {
         let (mut rates, a, b) = (rates(&["a=2/m", "3/m"]), "a".into(), "b".into());
-        assert_eq!((0..5).filter(|_| rates.admit(at(0), &a).is_ok()).count(), 2);
+        assert_eq!((0..5).filter(|_| rates.admit(at(0), at(0), &a).is_ok()).count(), 2);
         // what was refused by a's limit has taken nothing of the other
-        assert_eq!((0..5).filter(|_| rates.admit(at(0), &b).is_ok()).count(), 1);
-        insta::assert_snapshot!(rates.admit(at(0), &a).expect_err("none left"), @"the rate limit of `a`, 2 a minute, is reached: the next invocation is admitted in 30000 ms, or raise it");
+        assert_eq!((0..5).filter(|_| rates.admit(at(0), at(0), &b).is_ok()).count(), 1);
+        insta::assert_snapshot!(rates.admit(at(0), at(0), &a).expect_err("none left"), @"the rate limit of `a`, 2 a minute, is reached: the next invocation is admitted in 30000 ms, or raise it");
     }
 
     #[test]
@@ -276,12 +277,12 @@ mod tests {
             let (mut now, mut admitted) = (0, 0_u32);
             for gap in gaps {
                 now += gap;
-                admitted += u32::from(rates.admit(at(now), &f).is_ok());
+                admitted += u32::from(rates.admit(at(now), at(now), &f).is_ok());
                 let most = f64::from(count) * (1.0 + now as f64 / 1e3 / per);
                 prop_assert!(f64::from(admitted) <= most + 1e-6);
             }
-            let wait = rates.next_in(at(now), "f");
-            prop_assert_eq!(rates.admit(at(now) + wait, &f), Ok(()));
+            let wait = rates.next_in(at(now), at(now), "f");
+            prop_assert_eq!(rates.admit(at(now) + wait, at(now) + wait, &f), Ok(()));
         }
     }
 }

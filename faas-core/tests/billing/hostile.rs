@@ -60,7 +60,7 @@ fn use_it(profile: &Profile) {
         rates = rates.with_daily_cap(cap);
     }
     for _ in 0..3 {
-        let _ = (rates.admit(now, &f), rates.next_in(now, "f"), rates.take_notice());
+        let _ = (rates.admit(now, now, &f), rates.next_in(now, now, "f"), rates.take_notice());
     }
     for memory_mib in [0, 128, u32::MAX] {
         let _ = (profile.cpu_share(memory_mib), profile.cpu.mhz(memory_mib));

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use faas_core::{
     abi::manifest::Isolation,
-    clock::{BoxFuture, Clock, Time, VirtualClock},
+    clock::VirtualClock,
     invocation::{End, ErrorKind, FunctionSpec, InvocationError, Origin, ReplyBody},
     sandbox::wasmer::Tier,
     transition::LogLevel,
@@ -223,24 +223,6 @@ async fn between_invocations_a_guest_is_frozen() {
     assert_eq!(told, ["0", "0", "1", "2"]);
 }
 
-/// The clock of a machine that has slept for an hour.
-#[derive(Debug)]
-struct Slept(VirtualClock);
-
-impl Clock for Slept {
-    fn now(&self) -> Time {
-        self.0.now()
-    }
-
-    fn wall(&self) -> Time {
-        self.0.now() + Duration::from_secs(3600)
-    }
-
-    fn sleep_until(&self, until: Time) -> BoxFuture<'static, ()> {
-        self.0.sleep_until(until)
-    }
-}
-
 #[tokio::test]
 async fn a_guest_is_told_the_time_of_the_wall_and_durations_without_sleep() {
     let wat = support::poll(
@@ -250,7 +232,9 @@ async fn a_guest_is_told_the_time_of_the_wall_and_durations_without_sleep() {
             (then unreachable))
          (call $reply (local.get $call))",
     );
-    let host = Host::with_clock(Arc::new(Slept(VirtualClock::default())));
+    let clock = VirtualClock::default();
+    clock.suspend(Duration::from_secs(3600));
+    let host = Host::with_clock(Arc::new(clock));
     let guest = host.start(&wat, support::spec()).await.expect("starts");
     guest.get().await.expect("an hour is between them");
 }

@@ -1,11 +1,14 @@
 //! Instances that are started before anybody asks: `prewarm`, minimum instances, target utilisation; and what observers
 //! hear when such a start fails.
 
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use faas_core::{
     budget::{Budget, SharedBudget, WithinBudget},
-    clock::Time,
+    clock::{Time, VirtualClock},
     invocation::{FunctionSpec, Start},
     policy::{FixedTtl, Scheduled},
     pool::Limits,
@@ -131,10 +134,12 @@ async fn nothing_is_started_ahead_for_who_would_be_refused() {
     const DAY_SECS: u64 = 86_400;
     let at = |secs| Time::EPOCH + Duration::from_secs(secs);
     let caps = ["report=0.01/day", "kept=0/day"].map(|cap| cap.parse().expect("a cap"));
-    let budget: SharedBudget = std::sync::Arc::new(Mutex::new(Budget::new(caps.into(), false)));
+    let budget: SharedBudget = Arc::new(Mutex::new(Budget::new(caps.into(), false)));
     let policy = Scheduled::new(FixedTtl(Duration::from_secs(60)), Duration::from_secs(10))
         .fires_at("report", vec![at(100), at(300), at(DAY_SECS + 100)]);
-    let bench = Bench::with_policy(Limits::LAPTOP, WithinBudget::new(policy, budget.clone()));
+    let clock = VirtualClock::default();
+    let policy = WithinBudget::new(policy, budget.clone(), Arc::new(clock.clone()));
+    let bench = Bench::on(clock, Limits::LAPTOP, policy);
     for name in ["report", "hello"] {
         bench.deploy(FunctionSpec::new(name), bench.script("hi"));
     }

@@ -77,7 +77,10 @@ impl Bench {
     }
 
     pub(crate) fn with_policy(limits: Limits, policy: impl Policy) -> Self {
-        let clock = VirtualClock::default();
+        Bench::on(VirtualClock::default(), limits, policy)
+    }
+
+    pub(crate) fn on(clock: VirtualClock, limits: Limits, policy: impl Policy) -> Self {
         let ledger =
             Arc::new(Ledger { clock: clock.clone(), steps: Mutex::default(), records: Mutex::default() });
         let config = Config { limits, policy: policy.boxed() };

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod bench_top;
+mod guards;
 mod lifecycle;
 mod limits;
 mod native;

@@ -218,7 +218,8 @@ impl Gateway {
 
     /// In whole seconds, when the rates admit the next one.
     fn retry_after(&self, function: &str) -> HeaderValue {
-        let next_in = |rates: &SharedRates| rates.lock().next_in(self.clock.now(), function);
+        let next_in =
+            |rates: &SharedRates| rates.lock().next_in(self.clock.now(), self.clock.wall(), function);
         let secs = self.meter.rates().map(next_in).unwrap_or_default().as_nanos().div_ceil(1_000_000_000);
         HeaderValue::from(u64::try_from(secs).unwrap_or(u64::MAX).max(1))
     }

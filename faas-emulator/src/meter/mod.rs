@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use faas_core::{
     billing::{Charge, Quantities, Standby},
     budget::{Budget, Notice, SharedBudget, Spent},
-    clock::Time,
+    clock::{SharedClock, Time},
     invocation::{FunctionSpec, Record},
     limits,
     profile::Profile,
@@ -31,6 +31,7 @@ use crate::console::{
 #[derive(Debug)]
 pub struct Meter {
     profile: Arc<Profile>,
+    clock: SharedClock,
     books: Mutex<Books>,
     budget: Option<SharedBudget>,
     rates: Option<SharedRates>,
@@ -40,9 +41,9 @@ pub struct Meter {
 
 impl Meter {
     /// A meter that has counted nothing yet. `named` is the profile as it was asked for, for who finds it again.
-    pub fn new(profile: Arc<Profile>, named: String, console: Arc<Console>) -> Self {
+    pub fn new(profile: Arc<Profile>, named: String, clock: SharedClock, console: Arc<Console>) -> Self {
         let books = Mutex::new(Books::new(profile.clone(), named));
-        Meter { profile, books, budget: None, rates: None, near: Mutex::default(), console }
+        Meter { profile, clock, books, budget: None, rates: None, near: Mutex::default(), console }
     }
 
     /// The same with a budget, which it tells what is spent.
@@ -142,7 +143,7 @@ impl Meter {
 
     /// Nothing is served any more, and nothing kept ready: the session ends here, whenever it is asked for.
     pub fn close(&self, now: Time) {
-        self.spend_standby(now);
+        self.spend_standby();
         self.books.lock().close(now);
     }
 
@@ -152,31 +153,31 @@ impl Meter {
     }
 
     /// Tells the budget what being kept ready has cost since it was last told.
-    pub fn spend_standby(&self, now: Time) {
+    pub fn spend_standby(&self) {
         let Some(budget) = &self.budget else { return };
-        let more = self.books.lock().take_standby_usd(now);
+        let more = self.books.lock().take_standby_usd(self.clock.now());
         for (function, usd) in more {
-            let notices = budget.lock().spend_standing(now, &function, usd);
+            let notices = budget.lock().spend_standing(self.clock.wall(), &function, usd);
             self.tell(notices);
         }
     }
 
     fn spent(&self, record: &Record, usd: Decimal) {
         let Some(budget) = self.budget.as_ref().filter(|_| record.start.is_some()) else { return };
-        let notices = budget.lock().spend(record.ended, &record.function, usd);
+        let notices = budget.lock().spend(self.clock.wall(), &record.function, usd);
         self.tell(notices);
     }
 
     /// Counts what earlier sessions have spent.
-    pub fn recall(&self, now: Time, spent: Vec<Spent>) {
-        let notices = self.budget.as_ref().map(|budget| budget.lock().recall(now, spent));
+    pub fn recall(&self, spent: Vec<Spent>) {
+        let notices = self.budget.as_ref().map(|budget| budget.lock().recall(self.clock.wall(), spent));
         self.tell(notices.unwrap_or_default());
     }
 
     /// Counts what ran in earlier sessions of the day.
-    pub fn recall_ran(&self, now: Time, ran: Vec<Ran>) {
+    pub fn recall_ran(&self, ran: Vec<Ran>) {
         if let Some(rates) = &self.rates {
-            rates.lock().recall(now, ran);
+            rates.lock().recall(self.clock.wall(), ran);
             self.tell_of_the_day();
         }
     }

@@ -1,0 +1,63 @@
+//! What stands before the scheduler, in its time: budgets, rates, and a provider's cap of a day.
+
+use std::{sync::Arc, time::Duration};
+
+use faas_core::{
+    budget::{Budget, BudgetLayer, SharedBudget, WithinBudget},
+    invocation::{ErrorKind, FunctionSpec, Invocation},
+    policy::FixedTtl,
+    pool::Limits,
+    rate::{DailyCap, RateLayer, Rates},
+};
+use parking_lot::Mutex;
+use rust_decimal::Decimal;
+use tower::{Layer as _, Service as _};
+
+use crate::bench_top::{Bench, empty, ms};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Invokes `hello` behind these layers: why it was refused, if it was.
+macro_rules! invoke {
+    ($bench:expr, $layer:expr) => {{
+        let mut service = $layer.layer($bench.scheduler.clone());
+        let invocation: Invocation = $bench.invocation("hello", empty());
+        let call = tokio::spawn(async move { service.call(invocation).await });
+        $bench.run(ms(200)).await;
+        call.await.expect("it does not panic").err().map(|failure| failure.error().kind)
+    }};
+}
+
+#[tokio::test]
+async fn a_budgets_day_goes_by_while_the_machine_sleeps() {
+    let clock = faas_core::clock::VirtualClock::default();
+    let cap = "0.01/day".parse().expect("a cap");
+    let budget: SharedBudget = Arc::new(Mutex::new(Budget::new(vec![cap], false)));
+    let policy = FixedTtl(Duration::from_secs(60));
+    let policy = WithinBudget::new(policy, budget.clone(), Arc::new(clock.clone()));
+    let bench = Bench::on(clock.clone(), Limits::LAPTOP, policy);
+    bench.deploy(FunctionSpec::new("hello"), bench.script("hi"));
+    let layer = BudgetLayer::new(budget.clone(), bench.shared_clock());
+    budget.lock().spend(faas_core::clock::Clock::wall(&clock), &"hello".into(), Decimal::ONE);
+
+    assert_eq!(invoke!(bench, layer), Some(ErrorKind::BudgetExceeded));
+    assert!(!bench.scheduler.prewarm("hello"), "for whom?");
+    clock.suspend(DAY);
+    assert!(bench.scheduler.prewarm("hello"));
+    assert_eq!(invoke!(bench, layer), None);
+}
+
+#[tokio::test]
+async fn so_does_a_daily_caps_and_tokens_come_with_time_that_is_awake() {
+    let bench = Bench::new();
+    bench.deploy(FunctionSpec::new("hello"), bench.script("hi"));
+    let layer = |rates| RateLayer::new(Arc::new(Mutex::new(rates)), bench.shared_clock());
+    let daily = layer(Rates::new(Vec::new()).with_daily_cap(DailyCap { count: 1, whose: "a plan".into() }));
+    let hourly = layer(Rates::new(vec!["1/h".parse().expect("a rate")]));
+
+    assert_eq!((invoke!(bench, daily), invoke!(bench, hourly)), (None, None));
+    let refused = (Some(ErrorKind::DailyCap), Some(ErrorKind::RateLimited));
+    assert_eq!((invoke!(bench, daily), invoke!(bench, hourly)), refused);
+    bench.clock.suspend(DAY);
+    assert_eq!((invoke!(bench, daily), invoke!(bench, hourly)), (None, refused.1));
+}
