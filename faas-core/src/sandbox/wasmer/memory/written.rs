@@ -43,8 +43,13 @@ const MAX_RUNS: usize = 64;
 
 /// Of this process; absent where it must not be read.
 pub(super) fn pagemap() -> Option<&'static File> {
-    static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
-    PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok()).as_ref()
+    static PAGEMAP: OnceLock<File> = OnceLock::new();
+    if let Some(file) = PAGEMAP.get() {
+        return Some(file);
+    }
+    // who had no descriptor left may have one the next time
+    let file = File::open("/proc/self/pagemap").ok()?;
+    Some(PAGEMAP.get_or_init(|| file))
 }
 
 /// The runs of pages in `start..end` that have been written since they were mapped from a file. Absent when that
