@@ -115,8 +115,6 @@ fn example(package: &str) -> Vec<u8> {
     let settings = [
         ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
         ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
-        ("CARGO_PROFILE_RELEASE_LTO", "off"),
-        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
         ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
         ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
         ("CARGO_PROFILE_RELEASE_PANIC", "abort"),

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Builds a package of this workspace for wasm, in release with these settings, and names the folder of its modules.
-/// Cargo knows when there is nothing to do.
+/// Cargo knows when there is nothing to do. Unless the settings say so, linking optimises nothing: many guests are small.
 pub(crate) fn build(package: &str, settings: &[(&str, &str)]) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
     let status = Command::new(env!("CARGO"))
@@ -22,6 +22,7 @@ pub(crate) fn build(package: &str, settings: &[(&str, &str)]) -> PathBuf {
         ])
         .arg(&target)
         .current_dir(workspace())
+        .envs([("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")])
         .envs(settings.iter().copied())
         .status()
         .expect("cargo runs");

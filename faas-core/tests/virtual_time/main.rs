@@ -12,7 +12,9 @@ use faas_core::{
 mod cargo;
 
 fn guest(name: &str) -> Vec<u8> {
-    let folder = cargo::build("faas-test-guests", &[]);
+    // as the sandbox's tests want them, so that they are not built twice
+    let settings = [("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")];
+    let folder = cargo::build("faas-test-guests", &settings);
     std::fs::read(folder.join(format!("{name}.wasm"))).expect("it has been built")
 }
 
