@@ -8,7 +8,7 @@ use std::{
 use clap::ValueEnum;
 use faas_core::abi::manifest;
 
-use crate::error::Error;
+use crate::{error::Error, reload::project::nearest_manifest};
 
 /// Options of `faas new`.
 #[derive(Debug, clap::Args)]
@@ -89,8 +89,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
 
 /// Whether a manifest above may be that of a workspace: then cargo takes profiles from there, and warns of any here.
 fn is_in_a_workspace(dir: &Path) -> bool {
-    std::path::absolute(dir)
-        .is_ok_and(|dir| dir.ancestors().skip(1).any(|above| above.join("Cargo.toml").exists()))
+    std::path::absolute(dir).is_ok_and(|dir| dir.parent().and_then(nearest_manifest).is_some())
 }
 
 /// What to depend on: the faas-core beside which this `faas` was built, if it was built in a checkout that is still

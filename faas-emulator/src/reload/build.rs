@@ -17,7 +17,11 @@ use tokio::{
     process::Command,
 };
 
-use super::{depinfo, guard::Guard, project::CargoProject};
+use super::{
+    depinfo,
+    guard::Guard,
+    project::{CargoProject, nearest_manifest},
+};
 use crate::error::Error;
 
 /// What functions are compiled for.
@@ -161,7 +165,8 @@ impl Builder {
             let text = std::fs::read_to_string(module.with_extension("d")).unwrap_or_default();
             for file in depinfo::inputs(&text) {
                 let file = self.project.root.join(file);
-                inputs.extend(nearest_manifest(&file));
+                // of the package that it belongs to
+                inputs.extend(file.parent().and_then(nearest_manifest));
                 inputs.insert(file);
             }
         }
@@ -182,11 +187,6 @@ impl Builder {
         // a file that is not there yet is watched all the same, if its folder is there
         of_root.chain(of_crates).filter(|file| file.parent().is_some_and(Path::is_dir)).collect()
     }
-}
-
-/// The manifest of the package that `file` belongs to.
-fn nearest_manifest(file: &Path) -> Option<PathBuf> {
-    file.ancestors().skip(1).map(|dir| dir.join("Cargo.toml")).find(|manifest| manifest.is_file())
 }
 
 /// The cargo that runs us, if one does, as cargo's own convention has it.

@@ -95,7 +95,7 @@ pub fn find(path: Option<&Path>) -> Result<Project, Error> {
         return Ok(Project::Modules(ModuleFiles::Folder(absolute)));
     }
     if path.is_none()
-        && let Some(manifest) = absolute.ancestors().map(|a| a.join("Cargo.toml")).find(|m| m.is_file())
+        && let Some(manifest) = nearest_manifest(&absolute)
     {
         return cargo_project(&manifest);
     }
@@ -104,6 +104,11 @@ pub fn find(path: Option<&Path>) -> Result<Project, Error> {
          or begin one with `faas new NAME`.",
         absolute.display()
     )))
+}
+
+/// The manifest in this folder, or else in the nearest one above that has one.
+pub fn nearest_manifest(dir: &Path) -> Option<PathBuf> {
+    dir.ancestors().map(|dir| dir.join("Cargo.toml")).find(|manifest| manifest.is_file())
 }
 
 fn wasm_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
