@@ -317,7 +317,7 @@ impl Host {
         }
         let functions = || release.functions.iter().map(|planned| &planned.spec);
         self.cron.follow(self.clock.wall(), functions());
-        self.meter.serves(self.clock.now(), functions().map(|spec| &**spec));
+        self.meter.serves(functions().map(|spec| &**spec));
         Ok(())
     }
 

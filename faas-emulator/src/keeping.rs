@@ -109,7 +109,7 @@ impl Files {
         if self.kept == Some(invocations) && !meter.has_standby() {
             return Ok(());
         }
-        let (session, spent) = (meter.session(self.host.clock().now()), meter.take_unkept());
+        let (session, spent) = (meter.session(), meter.take_unkept());
         let (ran, whose) = (meter.take_unkept_ran(), self.host.profile().name.clone());
         let project = self.project.clone();
         let unkept = (spent.clone(), ran.clone());

@@ -273,7 +273,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
         () = drain => ExitCode::SUCCESS,
         () = interrupts.next() => ExitCode::from(INTERRUPTED),
     };
-    host.meter().close(clock.now());
+    host.meter().close();
     if let Err(why) = keeper.keep().await {
         console.say(Event::Notice(why.to_string()));
     }
@@ -281,7 +281,7 @@ async fn serve(options: &Options, host: &std::sync::Arc<Host>) -> Result<ExitCod
     host.meter().came_near().into_iter().for_each(|told| console.say(Event::Notice(told)));
     let recorded = host.recorder().map(|recorder| recorder.summary()).unwrap_or_default();
     recorded.into_iter().for_each(|told| console.say(Event::Notice(told)));
-    console.say(Event::Bill(host.meter().bill(clock.now())));
+    console.say(Event::Bill(host.meter().bill()));
     Ok(code)
 }
 

@@ -225,7 +225,7 @@ impl Gateway {
     }
 
     fn session(&self) -> Response<ReplyBody> {
-        json(&self.meter.session(self.clock.now()))
+        json(&self.meter.session())
     }
 
     fn respond(&self, reply: Reply, endpoint: &Endpoint) -> Response<ReplyBody> {

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use faas_core::{
     billing::{Charge, Quantities, Standby},
     budget::{Budget, Notice, SharedBudget, Spent},
-    clock::{SharedClock, Time},
+    clock::SharedClock,
     invocation::{FunctionSpec, Record},
     limits,
     profile::Profile,
@@ -115,8 +115,8 @@ impl Meter {
     }
 
     /// These functions, and no others, are served from now on: what they keep ready is billed.
-    pub fn serves<'a>(&self, now: Time, functions: impl IntoIterator<Item = &'a FunctionSpec>) {
-        let begun = self.books.lock().serves(now, functions);
+    pub fn serves<'a>(&self, functions: impl IntoIterator<Item = &'a FunctionSpec>) {
+        let begun = self.books.lock().serves(self.clock.now(), functions);
         for (function, kept) in begun {
             self.console.say(Event::Notice(self.standby_told(&function, kept)));
         }
@@ -142,9 +142,9 @@ impl Meter {
     }
 
     /// Nothing is served any more, and nothing kept ready: the session ends here, whenever it is asked for.
-    pub fn close(&self, now: Time) {
+    pub fn close(&self) {
         self.spend_standby();
-        self.books.lock().close(now);
+        self.books.lock().close(self.clock.now());
     }
 
     /// Whether something is kept ready, so that the bill grows with time.
@@ -235,8 +235,8 @@ impl Meter {
     }
 
     /// What the session has used until now.
-    pub fn session(&self, now: Time) -> Session {
-        self.books.lock().session(now)
+    pub fn session(&self) -> Session {
+        self.books.lock().session(self.clock.now())
     }
 
     /// What was billed for an invocation that has ended. Counts nothing: that was done when it did. Where instances are
@@ -246,12 +246,15 @@ impl Meter {
     }
 
     /// What has been billed so far, exactly: without allowances, and not rounded to cents.
-    pub fn bill(&self, now: Time) -> Bill {
+    pub fn bill(&self) -> Bill {
         let books = self.books.lock();
         let ledger = books.ledger();
         let billing = &self.profile.billing;
-        let standby: BTreeMap<_, _> =
-            books.standby(now).map(|(name, _, usd)| (name, usd)).filter(|(_, usd)| !usd.is_zero()).collect();
+        let standby: BTreeMap<_, _> = books
+            .standby(self.clock.now())
+            .map(|(name, _, usd)| (name, usd))
+            .filter(|(_, usd)| !usd.is_zero())
+            .collect();
         let idle = standby.keys().filter(|name| ledger.functions().all(|(called, _)| called != **name));
         let mut lines: Vec<_> = ledger.functions().map(|(name, used)| (name, *used)).collect();
         lines.extend(idle.map(|name| (*name, Quantities::default())));
