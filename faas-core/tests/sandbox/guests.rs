@@ -1,11 +1,6 @@
 //! Guests written in Rust, one behaviour each (`tests/guests/src/bin`), compiled by cargo and run in the sandbox.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use faas_core::{
@@ -17,23 +12,16 @@ use faas_core::{
 };
 
 use crate::{
-    cargo,
+    rust,
     support::{self, Function, Host, whole},
 };
-
-/// The folder of compiled guests.
-fn guests() -> &'static Path {
-    static GUESTS: OnceLock<PathBuf> = OnceLock::new();
-    let settings = [("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")];
-    GUESTS.get_or_init(|| cargo::build("faas-test-guests", &settings))
-}
 
 fn spec(name: &str) -> FunctionSpec {
     FunctionSpec { memory_mib: 64, timeout: Duration::from_secs(20), ..FunctionSpec::new(name) }
 }
 
 async fn start<'h>(host: &'h Host, spec: FunctionSpec) -> Function<'h> {
-    let wasm = std::fs::read(guests().join(format!("{}.wasm", spec.name))).expect("a compiled guest");
+    let wasm = rust::guest(&spec.name);
     let module = host.runtime.load(&wasm, Tier::Fast).expect("a module of this ABI");
     let sandbox = module.sandbox(Arc::new(spec.clone()), vec![("GREETING".into(), "hello".into())]);
     let started = sandbox.start().await.expect("starts");
@@ -169,7 +157,7 @@ async fn cpu_time_is_that_of_the_guest() {
 #[tokio::test]
 async fn an_init_hook_runs_once_and_hash_seeds_are_each_instances_own() {
     let host = Host::new();
-    let wasm = std::fs::read(guests().join("init.wasm")).expect("a compiled guest");
+    let wasm = rust::guest("init");
     let module = host.runtime.load(&wasm, Tier::Fast).expect("a module of this ABI");
     assert_eq!(module.functions()[0].isolation, Some(Isolation::Request));
     let sandbox = module.sandbox(Arc::new(spec("init")), Vec::new());
@@ -191,7 +179,7 @@ async fn an_init_hook_runs_once_and_hash_seeds_are_each_instances_own() {
 #[tokio::test]
 async fn an_init_that_fails_says_why() {
     let host = Host::new();
-    let wasm = std::fs::read(guests().join("init_fails.wasm")).expect("a compiled guest");
+    let wasm = rust::guest("init_fails");
     let module = host.runtime.load(&wasm, Tier::Fast).expect("a module of this ABI");
     let error = module.sandbox(Arc::new(spec("init_fails")), Vec::new()).start().await.expect_err("fails");
     assert_eq!(error.kind, ErrorKind::InitFailed);

@@ -10,6 +10,7 @@ mod hostile;
 mod leaks;
 mod modules;
 mod replies;
+mod rust;
 mod shares;
 mod snapshots;
 mod support;

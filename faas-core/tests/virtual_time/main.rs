@@ -10,17 +10,12 @@ use faas_core::{
 
 #[path = "../sandbox/cargo.rs"]
 mod cargo;
-
-fn guest(name: &str) -> Vec<u8> {
-    // as the sandbox's tests want them, so that they are not built twice
-    let settings = [("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")];
-    let folder = cargo::build("faas-test-guests", &settings);
-    std::fs::read(folder.join(format!("{name}.wasm"))).expect("it has been built")
-}
+#[path = "../sandbox/rust.rs"]
+mod rust;
 
 fn cloud(guests: &[&str]) -> Cloud {
     let cloud = Cloud::builder().only([]).build();
-    guests.iter().for_each(|name| cloud.deploy_module(&guest(name)));
+    guests.iter().for_each(|name| cloud.deploy_module(&rust::guest(name)));
     cloud
 }
 
@@ -72,7 +67,7 @@ fn timeouts_pass_in_virtual_time_and_a_guest_that_computes_is_stopped_all_the_sa
     run(async {
         let cloud =
             Cloud::builder().only([]).configure(|spec| spec.timeout = Duration::from_millis(300)).build();
-        ["sleep", "spin"].iter().for_each(|name| cloud.deploy_module(&guest(name)));
+        ["sleep", "spin"].iter().for_each(|name| cloud.deploy_module(&rust::guest(name)));
         let slept = cloud.call("sleep", get("/?ms=600000")).await;
         assert_eq!(slept.error().map(|error| error.kind), Some(ErrorKind::TimedOut));
         let spun = cloud.get("spin").await;
