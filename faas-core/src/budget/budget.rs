@@ -1,4 +1,4 @@
-//! What is spent under each cap, and who is refused. Pure: `now` comes in, decisions go out.
+//! What is spent under each cap, and who is refused. Pure: what the wall clock shows comes in, decisions go out.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
@@ -155,20 +155,20 @@ impl Budget {
     }
 
     /// Adds what an invocation has cost; says which caps are near or reached for the first time in their period.
-    pub fn spend(&mut self, now: Time, function: &Arc<str>, usd: Decimal) -> Vec<Notice> {
+    pub fn spend(&mut self, wall: Time, function: &Arc<str>, usd: Decimal) -> Vec<Notice> {
         let sums = self.functions.entry(function.clone()).or_default();
         sums.ran += 1;
         sums.spent_usd += usd;
-        self.spend_standing(now, function, usd)
+        self.spend_standing(wall, function, usd)
     }
 
     /// Adds what a function has cost without an invocation, such as instances that it keeps ready: of its caps, but not of what
     /// an invocation costs in the mean.
-    pub fn spend_standing(&mut self, now: Time, function: &Arc<str>, usd: Decimal) -> Vec<Notice> {
-        *self.unkept.entry((now.utc_day(), function.clone())).or_default() += usd;
+    pub fn spend_standing(&mut self, wall: Time, function: &Arc<str>, usd: Decimal) -> Vec<Notice> {
+        *self.unkept.entry((wall.utc_day(), function.clone())).or_default() += usd;
         let mut notices = Vec::new();
         for account in self.accounts.iter_mut().filter(|account| account.is_of(function)) {
-            account.turn(now);
+            account.turn(wall);
             account.spent_usd += usd;
             notices.extend(account.notice());
         }
@@ -189,10 +189,10 @@ impl Budget {
     /// assert!(budget.admit(noon, &"hello".into()).is_err());
     /// # Ok::<(), String>(())
     /// ```
-    pub fn recall(&mut self, now: Time, spent: impl IntoIterator<Item = Spent>) -> Vec<Notice> {
+    pub fn recall(&mut self, wall: Time, spent: impl IntoIterator<Item = Spent>) -> Vec<Notice> {
         for Spent { day, function, usd } in spent {
             for account in self.accounts.iter_mut().filter(|account| account.is_of(&function)) {
-                account.turn(now);
+                account.turn(wall);
                 if account.period.is_some_and(|(first, next)| (first..next).contains(&day)) {
                     account.spent_usd += usd;
                 }
@@ -218,15 +218,15 @@ impl Budget {
     ///
     /// # Errors
     /// When a cap is reached: which, and when it frees. It counts as refused then.
-    pub fn admit(&mut self, now: Time, function: &Arc<str>) -> Result<(), InvocationError> {
+    pub fn admit(&mut self, wall: Time, function: &Arc<str>) -> Result<(), InvocationError> {
         if self.only_warns {
             return Ok(());
         }
         let mut reached = None;
         for account in self.accounts.iter_mut().filter(|account| account.is_of(function)) {
-            account.turn(now);
+            account.turn(wall);
             if account.is_spent() && reached.is_none() {
-                reached = Some(account.refusal(now));
+                reached = Some(account.refusal(wall));
             }
         }
         let Some(message) = reached else { return Ok(()) };
@@ -235,10 +235,10 @@ impl Budget {
     }
 
     /// Whether the function's next invocation would be refused. Counts nothing.
-    pub fn is_spent(&mut self, now: Time, function: &Arc<str>) -> bool {
+    pub fn is_spent(&mut self, wall: Time, function: &Arc<str>) -> bool {
         !self.only_warns
             && self.accounts.iter_mut().filter(|account| account.is_of(function)).any(|account| {
-                account.turn(now);
+                account.turn(wall);
                 account.is_spent()
             })
     }
@@ -279,8 +279,8 @@ impl Account {
     }
 
     /// Begins anew when the period that was counted is over. A wall clock may be put back: that gives nothing back.
-    fn turn(&mut self, now: Time) {
-        let day = now.utc_day();
+    fn turn(&mut self, wall: Time) {
+        let day = wall.utc_day();
         if self.period.is_some_and(|(_, next)| day < next) {
             return;
         }
@@ -295,11 +295,11 @@ impl Account {
         }
     }
 
-    fn refusal(&self, now: Time) -> String {
+    fn refusal(&self, wall: Time) -> String {
         let frees = match self.period {
             None => "it frees when the session ends".to_owned(),
             Some((_, next)) => {
-                format!("it frees in {}", hours(Time::of_utc_day(next).since(now)))
+                format!("it frees in {}", hours(Time::of_utc_day(next).since(wall)))
             }
         };
         format!("{} is spent (${:.9}): {frees}, or raise it", self.cap, self.spent_usd)
